@@ -1,0 +1,69 @@
+# Needs only make and Python 3.11 or newer. `make help` lists the targets.
+#
+# Each interpreter has its own virtual environment: .venv for python3, .venv-python3.12 for
+# `make test PYTHON=python3.12`. A stamp file in it says what has been installed.
+
+PYTHON ?= python3
+DATA ?=
+JOBS ?= auto
+
+VENV := $(if $(filter python3 python,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_BENCH := $(VENV)/.installed-bench
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format coverage bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo "PYTHON=python3.12 takes another interpreter than python3; DATA=file is for demo."
+
+$(BIN)/python:
+	@python=$$(.ci/find-python $(PYTHON)) && echo "Making $(VENV) with $$python" && $$python -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	@echo "Installing lazymu into $(VENV); the first time takes a minute or two"
+	@$(PIP_INSTALL) ".[mofa]"
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml | $(BIN)/python
+	@echo "Installing lazymu and its developers' tools into $(VENV); the first time takes a minute or two"
+	@$(PIP_INSTALL) ".[dev]"
+	@touch $@ $(INSTALLED)
+
+$(INSTALLED_BENCH): pyproject.toml | $(BIN)/python
+	@echo "Installing lazymu and the packages it is compared with into $(VENV)"
+	@$(PIP_INSTALL) ".[mofa,bench]"
+	@touch $@ $(INSTALLED)
+
+demo: $(INSTALLED)  ## run the whole workflow on data it writes itself, or on DATA=file
+	$(BIN)/lazymu demo $(if $(DATA),"$(DATA)")
+
+test: $(INSTALLED_DEV)  ## run the tests
+	$(PYTEST) -m "not slow"
+
+test-all: $(INSTALLED_DEV)  ## run the slow tests too
+	$(PYTEST)
+
+lint: $(INSTALLED_DEV)  ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED_DEV)  ## format, and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+coverage: $(INSTALLED_DEV)  ## run the tests and report the lines that none of them reaches
+	$(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html
+
+bench: $(INSTALLED_BENCH)  ## measure time and memory beside the peers
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove caches, demo output and virtual environments
+	rm -rf .venv .venv-* demo build dist htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
