@@ -1,0 +1,65 @@
+"""Sums, nonzero counts and extremes of a block."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazymu.kernels.jit import kernel
+from lazymu.typing import Array, Float64s, Int64s, Ints
+
+
+@kernel
+def row_sums(data: Array, indptr: Ints) -> Float64s:
+    """Return the sum of each row, float64."""
+    out = np.zeros(len(indptr) - 1, np.float64)
+    for i in range(len(out)):
+        total = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            total += data[k]
+        out[i] = total
+    return out
+
+
+@kernel
+def row_nnz(data: Array, indptr: Ints) -> Int64s:
+    """Return the number of values other than 0 in each row."""
+    out = np.zeros(len(indptr) - 1, np.int64)
+    for i in range(len(out)):
+        n = 0
+        for k in range(indptr[i], indptr[i + 1]):
+            n += data[k] != 0
+        out[i] = n
+    return out
+
+
+@kernel
+def add_col_sums(out: Float64s, data: Array, indices: Ints) -> None:
+    """Add the sum of each column to ``out``."""
+    for k in range(len(data)):
+        out[indices[k]] += data[k]
+
+
+@kernel
+def add_col_nnz(out: Int64s, data: Array, indices: Ints) -> None:
+    """Add the number of values other than 0 in each column to ``out``."""
+    for k in range(len(data)):
+        out[indices[k]] += data[k] != 0
+
+
+@kernel
+def extremes(data: Array) -> tuple[float, float, bool, bool]:
+    """Return minimum, maximum, whether all are finite, and whether all are whole numbers.
+
+    NaN takes no part in minimum and maximum; without any other value they are ``inf, -inf``.
+    """
+    minimum, maximum = np.inf, -np.inf
+    all_finite = all_integer = True
+    for k in range(len(data)):
+        value = np.float64(data[k])
+        minimum = min(minimum, value) if value == value else minimum
+        maximum = max(maximum, value) if value == value else maximum
+        if not np.isfinite(value):
+            all_finite = all_integer = False
+        elif value != np.floor(value):
+            all_integer = False
+    return minimum, maximum, all_finite, all_integer
