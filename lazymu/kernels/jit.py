@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -12,5 +12,5 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile a function on first use, without the GIL, divisions as in NumPy; keep it on disk."""
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return compiled
+    compile_lazily = numba.njit(nogil=True, cache=True, error_model="numpy")
+    return cast("F", compile_lazily(function))
