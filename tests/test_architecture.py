@@ -184,11 +184,13 @@ def test_imports__no_private_modules_of_other_packages() -> None:
 
 
 def test_imports__slow_packages_are_deferred() -> None:
+    """Where a package is confined to one part, that part as a whole is imported late."""
     eager = [
         f"{where(path, node)} imports {target}"
         for path in FILES
         for node, target in imports_at_import_time(tree_of(path))
-        if target.split(".")[0] in DEFERRED and part_of(module_name(path)) != "kernels"
+        if (package := target.split(".")[0]) in DEFERRED
+        and part_of(module_name(path)) not in CONFINED.get(package, ())
     ]
     assert not eager, "\n".join(sorted(set(eager)))
 
