@@ -1,0 +1,223 @@
+"""Where the rows of one matrix come from: CSR or dense, on disk or in memory.
+
+A source knows its shape, its dtype and where its rows begin; ``read(start, stop)`` brings a run
+of rows as canonical CSR (sorted indices, no duplicates, no explicit zeros). Sources can be
+pickled, so that a task on another machine opens the file again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import scipy.sparse as sp
+
+from lazymu.errors import ArgumentError, DamagedFileError, explain
+from lazymu.typing import CSR, Array, Int64s
+
+INT32_LIMIT = np.iinfo(np.int32).max
+
+
+class ArrayHandle(Protocol):
+    """What a source needs of an array on disk: zarr's and :class:`H5Array`'s common part."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+class H5Array:
+    """An HDF5 dataset named by file and path: opened when first read, again after pickling."""
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path, self.name = path, name
+        self._dataset: h5py.Dataset | None = None
+
+    @property
+    def dataset(self) -> h5py.Dataset:
+        if self._dataset is None:
+            import hdf5plugin  # noqa: F401 - registers the filters that other tools write with
+
+            self._dataset = h5py.File(self.path, "r")[self.name]
+        return self._dataset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.dataset.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return self.dataset.dtype
+
+    def __getitem__(self, key: Any) -> Array:
+        return np.asarray(self.dataset[key])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (H5Array, (self.path, self.name))
+
+
+class MatrixSource(Protocol):
+    """Raw rows of one matrix."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def is_dense(self) -> bool:
+        """Whether the matrix is stored as a dense array."""
+        ...
+
+    @property
+    def indptr(self) -> Int64s:
+        """Offsets of the rows in stored values, length n_obs + 1 (an upper bound where dense)."""
+        ...
+
+    def read(self, start: int, stop: int) -> CSR:
+        """Return rows ``start`` to ``stop`` as canonical CSR in the source's own dtype."""
+        ...
+
+
+def native_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype that values of ``dtype`` are handled in: native, not bool or float16."""
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind not in "iuf":
+        raise ArgumentError(
+            explain("X", f"an array of {dtype}", "it must hold real numbers", "convert it first")
+        )
+    if dtype.itemsize < 4 and dtype.kind == "f":
+        return np.dtype(np.float32)
+    return dtype if dtype.itemsize <= 8 else np.dtype(np.float64)
+
+
+def canonical_csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> CSR:
+    """Return CSR with sorted, unique indices of the narrowest signed type and no explicit zeros."""
+    from lazymu.kernels.select import canonical
+
+    wide = max(shape[1], len(data)) > INT32_LIMIT
+    index_dtype = np.int64 if wide else np.int32
+    if len(indices) and (indices.min() < 0 or indices.max() >= shape[1]):
+        got = f"{indices.min()} to {indices.max()}"
+        raise DamagedFileError(
+            explain("indices", got, f"they must lie in 0..{shape[1] - 1}", "write the file again")
+        )
+    values = np.ascontiguousarray(data, dtype=native_dtype(data.dtype))
+    values, columns, offsets = canonical(
+        values, indices.astype(index_dtype, copy=False), indptr.astype(index_dtype, copy=False)
+    )
+    return assemble_csr(values, columns, offsets, shape)
+
+
+def assemble_csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> CSR:
+    """Return a CSR matrix of arrays known to be canonical, without scipy's checks and copies."""
+    matrix = sp.csr_matrix(shape, dtype=data.dtype)
+    matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+    matrix.has_sorted_indices = True
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def dense_to_csr(X: Array) -> CSR:
+    """Return a dense block as canonical CSR."""
+    matrix: CSR = sp.csr_matrix(np.ascontiguousarray(X, dtype=native_dtype(X.dtype)))
+    return matrix
+
+
+class CSRSource:
+    """CSR on disk: three one-dimensional arrays; only ``indptr`` is held in memory."""
+
+    is_dense = False
+
+    def __init__(
+        self, data: ArrayHandle, indices: ArrayHandle, indptr: ArrayHandle, shape: tuple[int, int]
+    ) -> None:
+        self._data, self._indices, self._indptr_handle = data, indices, indptr
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.dtype = native_dtype(data.dtype)
+        self._indptr: Int64s | None = None
+
+    @property
+    def indptr(self) -> Int64s:
+        if self._indptr is None:
+            self._indptr = self._checked_indptr()
+        return self._indptr
+
+    def _checked_indptr(self) -> Int64s:
+        indptr = np.asarray(self._indptr_handle[:]).astype(np.int64, copy=False)
+        n_values = min(self._data.shape[0], self._indices.shape[0])
+        if len(indptr) != self.shape[0] + 1 or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
+            rule = f"it must rise from 0 over {self.shape[0] + 1} entries"
+            got = f"{len(indptr)} entries from {indptr[:1]}"
+            raise DamagedFileError(explain("indptr", got, rule, "write the file again"))
+        if indptr[-1] > n_values or self._data.shape != self._indices.shape:
+            got = f"{self._data.shape[0]} data and {self._indices.shape[0]} indices"
+            rule = f"`indptr` asks for {indptr[-1]} of each"
+            raise DamagedFileError(explain("X", got, rule, "write the file again"))
+        return indptr
+
+    def read(self, start: int, stop: int) -> CSR:
+        lo, hi = int(self.indptr[start]), int(self.indptr[stop])
+        return canonical_csr(
+            np.asarray(self._data[lo:hi]),
+            np.asarray(self._indices[lo:hi]),
+            self.indptr[start : stop + 1] - lo,
+            (stop - start, self.shape[1]),
+        )
+
+
+class DenseSource:
+    """A dense array on disk, (obs, var)."""
+
+    is_dense = True
+
+    def __init__(self, array: ArrayHandle) -> None:
+        self._array = array
+        self.shape = (int(array.shape[0]), int(array.shape[1]))
+        self.dtype = native_dtype(array.dtype)
+
+    @property
+    def indptr(self) -> Int64s:
+        return np.arange(self.shape[0] + 1, dtype=np.int64) * self.shape[1]
+
+    def read(self, start: int, stop: int) -> CSR:
+        return dense_to_csr(np.asarray(self._array[start:stop]))
+
+
+class MemorySource:
+    """A matrix that is in memory already: dense, or sparse of any format."""
+
+    def __init__(self, X: Any) -> None:
+        self.is_dense = not sp.issparse(X)
+        if self.is_dense:
+            self._X: Any = np.asarray(X)
+            if self._X.ndim != 2:
+                got = f"{self._X.ndim}-dimensional"
+                raise ArgumentError(
+                    explain("X", got, "it must be (obs, var)", "reshape it to two dimensions")
+                )
+        else:
+            csr = sp.csr_matrix(X)
+            self._X = canonical_csr(csr.data, csr.indices, csr.indptr, csr.shape)
+        self.shape = (int(self._X.shape[0]), int(self._X.shape[1]))
+        self.dtype = native_dtype(self._X.dtype)
+
+    @property
+    def indptr(self) -> Int64s:
+        if self.is_dense:
+            return np.arange(self.shape[0] + 1, dtype=np.int64) * self.shape[1]
+        offsets: Int64s = self._X.indptr.astype(np.int64)
+        return offsets
+
+    def read(self, start: int, stop: int) -> CSR:
+        if self.is_dense:
+            return dense_to_csr(self._X[start:stop])
+        lo, hi = self._X.indptr[start], self._X.indptr[stop]
+        offsets = self._X.indptr[start : stop + 1] - lo
+        return assemble_csr(
+            self._X.data[lo:hi], self._X.indices[lo:hi], offsets, (stop - start, self.shape[1])
+        )

@@ -1,0 +1,21 @@
+"""Streaming: lazy matrices, the block plan, passes over `X`, reducers, sums, progress."""
+
+from lazymu.stream.matrix import LazyMatrix
+from lazymu.stream.passes import iterate_blocks, run_pass
+from lazymu.stream.plan import BlockPlan, plan_blocks
+from lazymu.stream.reducers import Block, Reducer, RowPieces
+from lazymu.stream.sums import MatrixSums, matrix_sums, require_counts
+
+__all__ = [
+    "Block",
+    "BlockPlan",
+    "LazyMatrix",
+    "MatrixSums",
+    "Reducer",
+    "RowPieces",
+    "iterate_blocks",
+    "matrix_sums",
+    "plan_blocks",
+    "require_counts",
+    "run_pass",
+]

@@ -1,0 +1,327 @@
+"""The lazy matrix: a source, selected rows and columns, and the steps on its values."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from lazymu.errors import ArgumentError, MemoryLimitError, explain
+from lazymu.settings import settings
+from lazymu.store.sources import MatrixSource, MemorySource, assemble_csr, dense_to_csr
+from lazymu.stream.axis_reducers import axis_extreme, axis_sum
+from lazymu.stream.cache import SumsCache
+from lazymu.stream.passes import gather, gather_dense
+from lazymu.stream.steps import Step
+from lazymu.typing import CSR, Array, Int64s
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from lazymu.stream.sums import MatrixSums
+
+
+class LazyMatrix:
+    """A matrix (obs, var) that is read in blocks when somebody needs its values.
+
+    Parameters
+    ----------
+    source
+        Where raw rows come from, or a matrix in memory.
+    rows, cols
+        Selected rows and columns of the source; all where None.
+    steps
+        Elementwise transforms, with vectors aligned to the selection.
+    sums
+        Returns the sums of the whole raw source where they are known without reading it, else None.
+
+    Notes
+    -----
+    Building, slicing and transforming read nothing. ``sum``, ``mean``, ``min`` and ``max`` are
+    one pass; ``to_memory`` and ``numpy.asarray`` hold the result and raise where it exceeds the
+    memory limit.
+
+    Examples
+    --------
+    >>> import numpy as np, lazymu
+    >>> X = lazymu.LazyMatrix(np.array([[1, 0], [2, 3]]))
+    >>> X[[True, False]].sum(axis=1)
+    AxisSums([1.])
+    """
+
+    ndim = 2
+
+    def __init__(
+        self,
+        source: MatrixSource | Any,
+        rows: Int64s | None = None,
+        cols: Int64s | None = None,
+        steps: tuple[Step, ...] = (),
+        *,
+        sums: Callable[[], MatrixSums | None] | None = None,
+        _cache: SumsCache | None = None,
+    ) -> None:
+        self.source: MatrixSource = source if hasattr(source, "read") else MemorySource(source)
+        self.rows, self.cols, self.steps = rows, cols, tuple(steps)
+        self.cache = _cache if _cache is not None else SumsCache(loader=sums)
+        self._token = uuid.uuid4().hex
+
+    # --- what it is ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        n_obs, n_vars = self.source.shape
+        return (
+            n_obs if self.rows is None else len(self.rows),
+            n_vars if self.cols is None else len(self.cols),
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype = self.source.dtype
+        for step in self.steps:
+            dtype = step.output_dtype(dtype)
+        return dtype
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether values in memory are a dense array: stored so, or made so by a step."""
+        return self.source.is_dense or not all(step.keeps_zeros for step in self.steps)
+
+    @cached_property
+    def row_values(self) -> Int64s:
+        """Stored values of each selected row over all columns of the source."""
+        values = np.diff(self.source.indptr)
+        return values if self.rows is None else values[self.rows]
+
+    @property
+    def counts(self) -> LazyMatrix:
+        """The same selection without steps: the raw counts."""
+        return LazyMatrix(self.source, self.rows, self.cols, (), _cache=self.cache)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        steps = " -> ".join(type(step).__name__ for step in self.steps) or "as stored"
+        kind = "dense" if self.is_dense else "CSR"
+        return f"LazyMatrix {self.shape[0]} × {self.shape[1]}, {kind} {self.dtype}, {steps}"
+
+    def __dask_tokenize__(self) -> str:
+        return self._token
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (LazyMatrix, (self.source, self.rows, self.cols, self.steps))
+
+    # --- new matrices ----------------------------------------------------------------------------
+
+    def with_steps(self, *steps: Step) -> LazyMatrix:
+        """Return the matrix with further steps on its values."""
+        return LazyMatrix(self.source, self.rows, self.cols, self.steps + steps, _cache=self.cache)
+
+    def copy(self) -> LazyMatrix:
+        """Return the matrix itself: it cannot be changed, so that a copy of it is never needed."""
+        return self
+
+    def __getitem__(self, key: Any) -> LazyMatrix:
+        row_key, col_key = key if isinstance(key, tuple) else (key, slice(None))
+        rows = as_positions(row_key, self.shape[0], axis=0)
+        cols = as_positions(col_key, self.shape[1], axis=1)
+        if rows is None and cols is None:
+            return self
+        steps = self.steps
+        if rows is not None:
+            steps = tuple(step.take_rows(rows) for step in steps)
+        if cols is not None:
+            if len(np.unique(cols)) < len(cols):
+                rule = "a feature can be selected only once"
+                raise ArgumentError(
+                    explain("index", "with repeated features", rule, "drop the repeats")
+                )
+            steps = tuple(step.take_cols(cols) for step in steps)
+        return LazyMatrix(
+            self.source,
+            compose(self.rows, rows),
+            compose(self.cols, cols),
+            steps,
+            _cache=SumsCache(parent=self.cache, rows=rows, cols=cols),
+        )
+
+    # --- values ----------------------------------------------------------------------------------
+
+    def load(self, start: int, stop: int) -> CSR:
+        """Read rows ``start`` to ``stop`` and apply the steps; every block is made here."""
+        rows = slice(start, stop)
+        X = self._select_cols(self._read_rows(start, stop))
+        if not self.steps:
+            return X
+        values = X.data.astype(self.dtype)  # a copy: blocks of a matrix in memory are views
+        X = _like(X, values)
+        for step in self.steps:
+            if step.keeps_zeros:
+                step.apply(X, rows)
+            else:
+                X = dense_to_csr(step.apply_dense(X.toarray(), rows).astype(self.dtype))
+        return X
+
+    def _read_rows(self, start: int, stop: int) -> CSR:
+        if self.rows is None:
+            return self.source.read(start, stop)
+        return read_scattered(self.source, self.rows[start:stop])
+
+    def _select_cols(self, X: CSR) -> CSR:
+        if self.cols is None:
+            return X
+        from lazymu.kernels.select import select_cols
+
+        parts = select_cols(X.data, X.indices, X.indptr, self._remap)
+        return assemble_csr(*parts, (X.shape[0], len(self.cols)))
+
+    @cached_property
+    def _remap(self) -> Array:
+        """New position of each column of the source, -1 where it is not selected."""
+        assert self.cols is not None
+        remap = np.full(self.source.shape[1], -1, dtype=np.int64)
+        remap[self.cols] = np.arange(len(self.cols))
+        return remap
+
+    def sum(self, axis: int | None = None) -> Any:
+        """Return the sum over all, by column (``axis=0``) or by row (1), in float64. One pass."""
+        return axis_sum(self, check_axis(axis))
+
+    def mean(self, axis: int | None = None) -> Any:
+        """Return the mean over all, by column (``axis=0``) or by row (1), in float64. One pass."""
+        axis = check_axis(axis)
+        n = self.size if axis is None else self.shape[axis]
+        return self.sum(axis) / n
+
+    def min(self, axis: int | None = None) -> Any:
+        """Return the smallest value of all, by column (``axis=0``) or by row (1). One pass."""
+        return axis_extreme(self, check_axis(axis), np.minimum)
+
+    def max(self, axis: int | None = None) -> Any:
+        """Return the largest value of all, by column (``axis=0``) or by row (1). One pass."""
+        return axis_extreme(self, check_axis(axis), np.maximum)
+
+    def to_dask(self) -> da.Array:
+        """Return a Dask array whose blocks are CSR matrices of whole rows (nothing is computed)."""
+        from lazymu.stream.dask_array import to_dask  # imports dask.array, which is slow
+
+        return to_dask(self)
+
+    def to_memory(self) -> CSR | Array:
+        """Return the values as CSR, or a dense array where :attr:`is_dense`. One pass.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the result exceeds the memory limit.
+        """
+        if self.is_dense:
+            return self.toarray()
+        n_values = int(self.row_values.sum())
+        self._check_room(n_values * (self.dtype.itemsize + 4), "as CSR")
+        return gather(self)
+
+    def toarray(self) -> Array:
+        """Return the values as a dense array. One pass.
+
+        Raises
+        ------
+        MemoryLimitError
+            If the result exceeds the memory limit.
+        """
+        self._check_room(self.size * self.dtype.itemsize, "as a dense array")
+        return gather_dense(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - NumPy's
+        values = self.toarray()
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def _check_room(self, needed: int, what: str) -> None:
+        if needed > settings.memory_limit:
+            raise MemoryLimitError(
+                explain(
+                    "X",
+                    f"{self.shape[0]} × {self.shape[1]}",
+                    f"{what} it takes {needed:,} bytes, and the memory limit is "
+                    f"{settings.memory_limit:,}",
+                    "select fewer cells or features, or raise lazymu.settings.memory_limit",
+                )
+            )
+
+
+def check_axis(axis: int | None) -> int | None:
+    """Return ``axis`` as None, 0 or 1."""
+    if axis not in (None, 0, 1, -1, -2):
+        raise ArgumentError(explain("axis", axis, "a matrix has axes 0 and 1", "pass 0, 1 or None"))
+    return None if axis is None else axis % 2
+
+
+def as_positions(key: Any, length: int, *, axis: int) -> Int64s | None:
+    """Return the positions that an index selects, None for all.
+
+    ``key`` is a slice, a boolean mask (array, list or Series), whole numbers, or one of them.
+    """
+    if isinstance(key, slice):
+        if key == slice(None) or key.indices(length) == (0, length, 1):
+            return None
+        return np.arange(*key.indices(length), dtype=np.int64)
+    index = np.atleast_1d(np.asarray(key))
+    if index.dtype == bool:
+        if len(index) != length:
+            rule = f"a mask of axis {axis} must have {length} entries"
+            raise ArgumentError(explain("index", f"{len(index)} long", rule, "align it first"))
+        return np.flatnonzero(index).astype(np.int64)
+    if index.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        rule = "it must be a slice, a mask or whole numbers"
+        raise ArgumentError(explain("index", repr(key), rule, "use names on the modality itself"))
+    positions = index.astype(np.int64)
+    if positions.min() < -length or positions.max() >= length:
+        got = f"{positions.min()} to {positions.max()}"
+        raise ArgumentError(
+            explain("index", got, f"axis {axis} has {length} entries", "stay within them")
+        )
+    return np.where(positions < 0, positions + length, positions)
+
+
+def compose(outer: Int64s | None, inner: Int64s | None) -> Int64s | None:
+    """Return the source positions of a selection made of a selection."""
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    return outer[inner]
+
+
+def read_scattered(source: MatrixSource, rows: Int64s) -> CSR:
+    """Read rows of a source at any positions, in spans that leave little unread between them."""
+    if len(rows) == 0:
+        return source.read(0, 0)
+    order = None
+    if np.any(np.diff(rows) < 0):
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+    gaps = np.flatnonzero(np.diff(rows) > 64) + 1
+    pieces = []
+    for run in np.split(rows, gaps):
+        span = source.read(int(run[0]), int(run[-1]) + 1)
+        consecutive = bool(np.all(np.diff(run) == 1))
+        pieces.append(span if consecutive else span[run - run[0]])
+    X: CSR = pieces[0] if len(pieces) == 1 else sp.vstack(pieces, format="csr")
+    if order is not None:
+        X = X[np.argsort(order, kind="stable")]
+    X.has_canonical_format = True
+    return X
+
+
+def _like(X: CSR, data: Array) -> CSR:
+    return assemble_csr(data, X.indices, X.indptr, X.shape)

@@ -1,0 +1,197 @@
+"""Passes: one read of every block of a matrix, feeding one or several reducers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from dask.delayed import delayed
+
+from lazymu.settings import settings
+from lazymu.stream import progress
+from lazymu.stream.compute import compute
+from lazymu.stream.plan import BlockPlan, plan_blocks
+from lazymu.stream.reducers import Block, Reducer, RowPieces
+from lazymu.typing import CSR, Array, Int64s
+
+if TYPE_CHECKING:
+    from lazymu.stream.matrix import LazyMatrix
+
+BLOCKS_PER_TASK = 8
+"""Blocks that one task folds into one partial result, so that partial results are few."""
+
+
+class Run(NamedTuple):
+    """What a task needs to fold its blocks."""
+
+    matrix: LazyMatrix
+    order: Int64s | None
+    reducers: tuple[Reducer[Any, Any], ...]
+    token: str
+
+
+def run_pass(matrix: LazyMatrix, *reducers: Reducer[Any, Any], label: str) -> tuple[Any, ...]:
+    """Read every block of ``matrix`` once and return the result of each reducer.
+
+    Rows are read in the order in which they are stored, whatever the matrix's own order; a block
+    says which rows of the matrix it holds. Blocks are folded by tasks of `BLOCKS_PER_TASK`
+    blocks, and partial results merged in a tree.
+
+    Raises
+    ------
+    MemoryLimitError
+        If the reducers' states and the largest row exceed the memory limit.
+    """
+    order = storage_order(matrix)
+    plan = pass_plan(matrix, reducers)
+    ordered = matrix if order is None else matrix[order]
+    run = Run(ordered, order, reducers, uuid.uuid4().hex)
+    with progress.reporting(run.token, label, plan.n_blocks, plan.n_values):
+        (states,) = compute([_tree(run, plan, label)])
+    return tuple(r.finalize(state) for r, state in zip(reducers, states, strict=True))
+
+
+def pass_plan(matrix: LazyMatrix, reducers: Sequence[Reducer[Any, Any]] = ()) -> BlockPlan:
+    """Return the block plan of a pass with these reducers under the memory limit."""
+    order = storage_order(matrix)
+    values = matrix.row_values if order is None else matrix.row_values[order]
+    return plan_blocks(
+        values,
+        memory_limit=settings.memory_limit,
+        n_threads=settings.n_threads,
+        state_bytes=sum(r.state_bytes for r in reducers),
+        operand_bytes=sum(r.operand_bytes for r in reducers),
+    )
+
+
+def storage_order(matrix: LazyMatrix) -> Int64s | None:
+    """Return the rows' positions in the order of storage, None where they are in it already."""
+    if matrix.rows is None or np.all(np.diff(matrix.rows) >= 0):
+        return None
+    return np.argsort(matrix.rows, kind="stable").astype(np.int64)
+
+
+def _tree(run: Run, plan: BlockPlan, label: str) -> Any:
+    """Return the delayed result: folds of runs of blocks, merged pair by pair."""
+    shared = delayed(run, traverse=False, pure=False)
+    name = label.replace(" ", "-")
+    starts = range(0, max(plan.n_blocks, 1), BLOCKS_PER_TASK)
+    states = [
+        delayed(_fold)(
+            shared, plan.bounds[start : start + BLOCKS_PER_TASK + 1], dask_key_name=_key(name)
+        )
+        for start in starts
+    ]
+    while len(states) > 1:
+        pairs = [states[i : i + 2] for i in range(0, len(states), 2)]
+        states = [
+            delayed(_combine)(shared, *pair, dask_key_name=_key(f"{name}-merge"))
+            if len(pair) == 2
+            else pair[0]
+            for pair in pairs
+        ]
+    return states[0]
+
+
+def _key(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex}"
+
+
+def _fold(run: Run, bounds: Int64s) -> tuple[Any, ...]:
+    states = tuple(reducer.init() for reducer in run.reducers)
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        X = run.matrix.load(start, stop)
+        rows = slice(start, stop) if run.order is None else run.order[start:stop]
+        block = Block(X, rows)
+        states = tuple(r.chunk(s, block) for r, s in zip(run.reducers, states, strict=True))
+        progress.advance(run.token, X.nnz)
+    return states
+
+
+def _combine(run: Run, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(r.combine(x, y) for r, x, y in zip(run.reducers, a, b, strict=True))
+
+
+def iterate_blocks(matrix: LazyMatrix, *, label: str) -> Iterator[Block]:
+    """Yield the blocks of a matrix in its own order, reading one ahead: one pass."""
+    plan = plan_blocks(
+        matrix.row_values, memory_limit=settings.memory_limit, n_threads=settings.n_threads + 1
+    )
+    token = uuid.uuid4().hex
+    bounds = list(zip(plan.bounds[:-1].tolist(), plan.bounds[1:].tolist(), strict=True))
+    with (
+        progress.reporting(token, label, plan.n_blocks, plan.n_values),
+        ThreadPoolExecutor(max_workers=1) as reader,
+    ):
+        pending = [reader.submit(matrix.load, *bound) for bound in bounds[:1]]
+        for number, (start, stop) in enumerate(bounds):
+            X = pending.pop().result()
+            pending = [
+                reader.submit(matrix.load, *bound) for bound in bounds[number + 1 : number + 2]
+            ]
+            yield Block(X, slice(start, stop))
+            progress.advance(token, X.nnz)
+
+
+class _Gather(Reducer[RowPieces, CSR]):
+    """The whole matrix, as one CSR."""
+
+    def __init__(self, matrix: LazyMatrix) -> None:
+        self.shape, self.dtype = matrix.shape, matrix.dtype
+
+    def init(self) -> RowPieces:
+        return RowPieces()
+
+    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+        state.append((block.rows, block.X))
+        return state
+
+    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
+        a.extend(b)
+        return a
+
+    def finalize(self, state: RowPieces) -> CSR:
+        if not state:
+            return sp.csr_matrix(self.shape, dtype=self.dtype)
+        X: CSR = sp.vstack([piece for _, piece in state], format="csr", dtype=self.dtype)
+        positions = np.concatenate([np.arange(self.shape[0])[rows] for rows, _ in state])
+        if np.any(np.diff(positions) < 0):
+            X = X[np.argsort(positions, kind="stable")]
+        return X
+
+
+class _GatherDense(Reducer[RowPieces, Array]):
+    """The whole matrix, dense."""
+
+    def __init__(self, matrix: LazyMatrix) -> None:
+        self.shape, self.dtype = matrix.shape, matrix.dtype
+
+    def init(self) -> RowPieces:
+        return RowPieces()
+
+    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+        state.append((block.rows, block.X.toarray()))
+        return state
+
+    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
+        a.extend(b)
+        return a
+
+    def finalize(self, state: RowPieces) -> Array:
+        return state.assemble(self.shape[0], (self.shape[1],), self.dtype)
+
+
+def gather(matrix: LazyMatrix) -> CSR:
+    """Return all values as one CSR matrix. One pass."""
+    (X,) = run_pass(matrix, _Gather(matrix), label="read")
+    return X  # type: ignore[no-any-return] # reducers of one pass differ in type
+
+
+def gather_dense(matrix: LazyMatrix) -> Array:
+    """Return all values as a dense array. One pass."""
+    (X,) = run_pass(matrix, _GatherDense(matrix), label="read")
+    return X  # type: ignore[no-any-return] # reducers of one pass differ in type

@@ -1,0 +1,112 @@
+"""The block plan: which runs of cells are read together so that the memory limit holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lazymu.errors import MemoryLimitError, explain
+from lazymu.typing import Int64s
+
+BYTES_PER_VALUE = 40
+"""Peak bytes for each nonzero of a block in flight: what was read (decoded buffer and its slice,
+up to 8 + 8 each for data and indices) and the transformed copy. An upper bound; measured in the
+memory tests."""
+BYTES_PER_ROW = 64
+MAX_VALUES = 4 << 20
+"""Largest block in nonzeros: beyond it nothing gets faster, and progress gets coarse."""
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """Runs of rows and what reading them takes."""
+
+    bounds: Int64s
+    """Row offsets of the blocks, length n_blocks + 1."""
+    block_bytes: int
+    """Peak bytes of the costliest block."""
+    n_values: int
+    """Nonzeros in all."""
+    n_threads: int
+    fixed_bytes: int
+    """Operands and the partial results of all threads, in bytes."""
+
+    @property
+    def n_blocks(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def projected_bytes(self) -> int:
+        """Peak bytes of a pass: blocks in flight, operands and partial results."""
+        return self.n_threads * self.block_bytes + self.fixed_bytes
+
+
+def plan_blocks(
+    row_values: Int64s,
+    *,
+    memory_limit: int,
+    n_threads: int,
+    state_bytes: int = 0,
+    operand_bytes: int = 0,
+    max_values: int = MAX_VALUES,
+) -> BlockPlan:
+    """Return runs of rows such that ``n_threads`` blocks and the states of a pass fit the limit.
+
+    Parameters
+    ----------
+    row_values
+        Stored values of each row, in the order in which the rows are read.
+    memory_limit
+        Bytes that the pass may take.
+    n_threads
+        Blocks in flight at the same time.
+    state_bytes
+        Bytes of one partial result; each thread holds two while partial results are merged.
+    operand_bytes
+        Bytes that all threads share, such as a right-hand side.
+    max_values
+        Cap on the values of a block.
+
+    Raises
+    ------
+    MemoryLimitError
+        If not even the largest row fits beside the states.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = plan_blocks(np.full(10, 100), memory_limit=10**6, n_threads=2, max_values=300)
+    >>> plan.bounds.tolist()
+    [0, 2, 4, 6, 8, 10]
+    """
+    fixed = 2 * n_threads * state_bytes + operand_bytes
+    room = (memory_limit - fixed) // n_threads
+    cost = np.asarray(row_values, dtype=np.int64) * BYTES_PER_VALUE + BYTES_PER_ROW
+    largest = int(cost.max(initial=0))
+    if largest > room:
+        needed = fixed + n_threads * largest
+        raise MemoryLimitError(
+            explain(
+                "memory_limit",
+                f"{memory_limit:,} bytes",
+                f"this pass needs {needed:,} ({fixed:,} of them for operands and partial results)",
+                f"set lazymu.settings.memory_limit to at least {needed:,} or use fewer threads",
+            )
+        )
+    budget = min(room, max(max_values * BYTES_PER_VALUE, largest))
+    ends = np.cumsum(cost)
+    bounds = [0]
+    while bounds[-1] < len(cost):
+        start = bounds[-1]
+        before = int(ends[start - 1]) if start else 0
+        bounds.append(max(start + 1, int(np.searchsorted(ends, before + budget, side="right"))))
+    offsets = np.asarray(bounds, dtype=np.int64)
+    costs = np.diff(np.concatenate([[0], ends])[offsets])
+    return BlockPlan(
+        bounds=offsets,
+        block_bytes=int(costs.max(initial=0)),
+        n_values=int(np.sum(row_values, dtype=np.int64)),
+        n_threads=n_threads,
+        fixed_bytes=fixed,
+    )

@@ -1,0 +1,62 @@
+"""What a pass computes, as declarations: `init`, `chunk`, `combine`, `finalize`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from lazymu.typing import CSR, Array
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Block(NamedTuple):
+    """A run of cells with all steps of its matrix applied."""
+
+    X: CSR
+    rows: slice | Array
+    """Positions of the block's rows in the matrix."""
+
+
+class Reducer(ABC, Generic[S, R]):
+    """A statistic of a matrix; `combine` must be associative, as states merge in any grouping."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one state: what the block plan sets aside for each thread."""
+        return 0
+
+    @property
+    def operand_bytes(self) -> int:
+        """Bytes that all blocks share, such as a right-hand side."""
+        return 0
+
+    @abstractmethod
+    def init(self) -> S:
+        """Return the state of no rows."""
+
+    @abstractmethod
+    def chunk(self, state: S, block: Block) -> S:
+        """Return the state with a block added; it may be changed in place."""
+
+    @abstractmethod
+    def combine(self, a: S, b: S) -> S:
+        """Return the state of the rows of both; `a` may be changed in place."""
+
+    @abstractmethod
+    def finalize(self, state: S) -> R:
+        """Return the result."""
+
+
+class RowPieces(list[tuple["slice | Array", Any]]):
+    """Results for each row, gathered block by block: a state for one value or vector per cell."""
+
+    def assemble(self, n_rows: int, trailing: tuple[int, ...], dtype: Any) -> Array:
+        """Return the pieces as one array (n_rows, *trailing)."""
+        out = np.zeros((n_rows, *trailing), dtype=dtype)
+        for rows, values in self:
+            out[rows] = values
+        return out
