@@ -27,11 +27,8 @@ def test_raise_if_dask_computes__raises() -> None:
             da.ones(4).compute()
 
 
-@pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize("shards", [None, (6,)])
+@pytest.mark.parametrize(("zarr_format", "shards"), [(2, None), (3, None), (3, (6,))])
 def test_counting_store__counts_chunks(zarr_format: int, shards: tuple[int] | None) -> None:
-    if zarr_format == 2 and shards is not None:
-        pytest.skip("zarr 2 has no shards")
     inner = MemoryStore()
     zarr.create_array(
         inner, name="a", data=np.arange(1, 13), chunks=(3,), shards=shards, zarr_format=zarr_format
