@@ -146,6 +146,7 @@ def matrix_sums(matrix: LazyMatrix) -> MatrixSums:
     extremes = counts.cache.extremes()
     if cells is not None and features is not None and extremes is not None:
         return MatrixSums(cells, features, extremes)
+    sums: MatrixSums
     (sums,) = run_pass(counts, SumsReducer(counts.shape), label="sums")
     counts.cache.fill(sums)
     return sums
