@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,9 @@ class LazyMatrix:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[LazyMatrix]:
+        return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
         steps = " -> ".join(type(step).__name__ for step in self.steps) or "as stored"

@@ -1,0 +1,86 @@
+"""To and from AnnData and MuData in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lazymu.io.elements import ModalityElements, RawElements
+from lazymu.stream.matrix import LazyMatrix
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import mudata as md
+
+    from lazymu.containers.modality import Modality
+    from lazymu.containers.mudata import MuData
+
+
+def elements_of_anndata(adata: Any) -> ModalityElements:
+    """Return the parts of an AnnData in memory; its matrices are shared, its tables copied."""
+    raw = adata.raw
+    return ModalityElements(
+        X=None if adata.X is None else LazyMatrix(adata.X),
+        obs=_named(adata.obs),
+        var=_named(adata.var),
+        layers={name: LazyMatrix(layer) for name, layer in adata.layers.items() if name},
+        obsm=dict(adata.obsm),
+        varm=dict(adata.varm),
+        obsp=dict(adata.obsp),
+        varp=dict(adata.varp),
+        uns=dict(adata.uns),
+        raw=None
+        if raw is None
+        else RawElements(LazyMatrix(raw.X), _named(raw.var), dict(raw.varm)),
+    )
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy whose index is of plain strings, whatever pandas holds strings in."""
+    return table.set_axis(table.index.astype(str).astype(object), axis=0)
+
+
+def anndata_of(modality: Modality) -> ad.AnnData:
+    """Return a modality as an AnnData in memory; one pass for each matrix."""
+    import anndata as ad
+
+    parts = modality.to_elements()
+    adata = ad.AnnData(
+        X=None if parts.X is None else parts.X.to_memory(),
+        obs=modality.obs.copy(),
+        var=modality.var.copy(),
+        layers={name: layer.to_memory() for name, layer in parts.layers.items()},
+        obsm=dict(modality.obsm),
+        varm=dict(modality.varm),
+        obsp=dict(modality.obsp),
+        varp=dict(modality.varp),
+        uns=modality.uns.copy(),
+    )
+    if modality.raw is not None:
+        raw = modality.raw.elements
+        X, obs = raw.X.to_memory(), modality.obs[[]].copy()
+        adata.raw = ad.AnnData(X, obs=obs, var=raw.var.copy(), varm=dict(raw.varm))
+    return adata
+
+
+def mudata_of(mdata: MuData) -> md.MuData:
+    """Return a MuData in memory; one pass for each matrix."""
+    import mudata as md
+
+    mod = {name: anndata_of(modality) for name, modality in mdata.mod.items()}
+    with md.set_options(pull_on_update=False):
+        joint = md.MuData(mod, axis=mdata.axis)
+    joint.obs = mdata.obs.reindex(joint.obs_names)
+    joint.var = mdata.var.reindex(joint.var_names) if mdata.var_names.is_unique else joint.var
+    order = mdata.obs_names.get_indexer(joint.obs_names)
+    for slot in ("obsm", "obsp"):
+        values = getattr(mdata, slot).take(order)
+        for key in values:
+            getattr(joint, slot)[key] = values[key]
+    for slot in ("varm", "varp"):
+        for key, value in getattr(mdata, slot).items():
+            getattr(joint, slot)[key] = value
+    for key, value in mdata.uns.items():
+        joint.uns[key] = value
+    return joint

@@ -1,0 +1,178 @@
+"""`obsm`, `obsp`, `layers`, `uns`: dictionaries of checked, perhaps unread values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from lazymu.errors import ArgumentError, MissingResultError, explain
+from lazymu.io.elements import Deferred
+from lazymu.stream.matrix import LazyMatrix
+from lazymu.typing import Int64s
+
+
+class LazyDict(MutableMapping[str, Any]):
+    """A dictionary whose :class:`Deferred` values are read on first access."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None, *, name: str = "uns") -> None:
+        self._name = name
+        self._values: dict[str, Any] = {}
+        for key, value in (values or {}).items():
+            self[key] = value
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._values:
+            known = ", ".join(self._values) or "none"
+            raise MissingResultError(
+                explain(self._name, repr(key), f"its keys are: {known}", "compute or name another")
+            )
+        value = self._values[key]
+        if isinstance(value, Deferred):
+            value = self._values[key] = value.read()
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._values[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def __repr__(self) -> str:
+        return f"{self._name} with keys: {', '.join(self._values)}" if self._values else "{}"
+
+    def deferred(self) -> dict[str, Any]:
+        """Return the values as they are, those not read yet as :class:`Deferred`."""
+        return dict(self._values)
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain dictionary of all values."""
+        return dict(self)
+
+
+class AxisArrays(LazyDict):
+    """Arrays with one entry along an axis for each cell or feature.
+
+    Parameters
+    ----------
+    length
+        Returns the length of the axis now.
+    pairwise
+        Whether arrays are square (`obsp`, `varp`).
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None,
+        *,
+        name: str,
+        length: Callable[[], int],
+        pairwise: bool = False,
+    ) -> None:
+        self._length, self._pairwise = length, pairwise
+        super().__init__(values, name=name)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._values[key] = value if isinstance(value, Deferred) else self._checked(key, value)
+
+    def _checked(self, key: str, value: Any) -> Any:
+        if not (isinstance(value, pd.DataFrame) or sp.issparse(value)):
+            value = np.asarray(value)
+        n, shape = self._length(), value.shape
+        wanted = shape[:2] == (n, n) if self._pairwise else bool(shape) and shape[0] == n
+        if not wanted:
+            rule = f"its shape must begin with {(n, n) if self._pairwise else (n,)}"
+            argument = f"{self._name}[{key!r}]"
+            raise ArgumentError(explain(argument, f"of shape {shape}", rule, "align it first"))
+        return value
+
+    def take(self, index: Int64s) -> dict[str, Any]:
+        """Return the arrays of some entries; those not read yet stay so."""
+        return {key: self._taken(value, index) for key, value in self._values.items()}
+
+    def _taken(self, value: Any, index: Int64s) -> Any:
+        if isinstance(value, Deferred):
+            return Deferred(lambda: self._taken(value.read(), index))
+        return take_pairs(value, index) if self._pairwise else take_entries(value, index)
+
+
+def take_entries(value: Any, index: Int64s) -> Any:
+    """Return rows of an array or table; rows at -1 come out as missing (NaN, or 0 where whole)."""
+    if isinstance(value, pd.DataFrame):
+        return value.iloc[index] if np.all(index >= 0) else value.iloc[index].where(index >= 0)
+    taken: Any = value[index]
+    if np.all(index >= 0):
+        return taken
+    if sp.issparse(taken):
+        present = (index >= 0).astype(np.int8)
+        return taken.tocsr().multiply(present[:, None]).tocsr()
+    taken[index < 0] = np.nan if taken.dtype.kind == "f" else 0
+    return taken
+
+
+def take_pairs(value: Any, index: Int64s) -> Any:
+    """Return the square part of an array at some entries; pairs with an entry at -1 are empty."""
+    present = index >= 0
+    if np.all(present):
+        return value[index][:, index]
+    select = sp.csr_matrix(
+        (np.ones(int(present.sum())), (np.flatnonzero(present), index[present])),
+        shape=(len(index), value.shape[0]),
+    )
+    return sp.csr_matrix(select @ sp.csr_matrix(value) @ select.T)
+
+
+class Layers(MutableMapping[str, LazyMatrix]):
+    """Matrices of the modality's own shape, each lazy."""
+
+    def __init__(
+        self, values: Mapping[str, Any] | None, *, shape: Callable[[], tuple[int, int]]
+    ) -> None:
+        self._shape = shape
+        self._values: dict[str, LazyMatrix] = {}
+        for key, value in (values or {}).items():
+            self[key] = value
+
+    def __getitem__(self, key: str) -> LazyMatrix:
+        if key not in self._values:
+            known = ", ".join(self._values) or "none"
+            raise MissingResultError(
+                explain("layers", repr(key), f"its keys are: {known}", "set it, or name another")
+            )
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._values[key] = as_lazy(value, self._shape(), f"layers[{key!r}]")
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"layers with keys: {', '.join(self._values)}" if self._values else "{}"
+
+
+def as_lazy(value: Any, shape: tuple[int, int] | None, what: str) -> LazyMatrix:
+    """Return a matrix as a lazy one, checked against a shape where one is given."""
+    matrix = value if isinstance(value, LazyMatrix) else LazyMatrix(value)
+    if shape is not None and matrix.shape != shape:
+        got = f"of shape {matrix.shape}"
+        raise ArgumentError(explain(what, got, f"its shape must be {shape}", "align it first"))
+    return matrix

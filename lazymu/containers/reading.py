@@ -1,0 +1,54 @@
+"""`read`: a path to a container, without reading counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lazymu.containers.modality import Modality
+from lazymu.containers.mudata import MuData
+from lazymu.io import open_elements
+from lazymu.io.elements import StoreElements
+
+
+def read(path: str | Path, **options: Any) -> MuData | Modality:
+    """Open a file or store by its suffix; nothing of `X` is read.
+
+    Parameters
+    ----------
+    path
+        ``.h5mu``, ``.h5ad``, ``.zarr``, ``.zarr.zip``, a 10x ``.h5`` file or mtx folder, or a
+        modality inside, as in ``pbmc.h5mu/rna``.
+    options
+        Those of :func:`lazymu.io.open_elements`.
+
+    Returns
+    -------
+    MuData | Modality
+        A MuData, or a modality where the file holds one AnnData.
+
+    Raises
+    ------
+    UnknownFormatError
+        If no reader knows the suffix.
+
+    Notes
+    -----
+    Passes over X: none. Memory: annotation, and the row offsets of a matrix once it is used.
+
+    Examples
+    --------
+    >>> import anndata as ad, numpy as np, lazymu, tempfile
+    >>> path = tempfile.mkdtemp() + "/small.zarr"
+    >>> lazymu.MuData({"rna": ad.AnnData(np.eye(3))}).write(path)
+    >>> lazymu.read(path)["rna"].X
+    LazyMatrix 3 × 3, CSR float64, Astype
+    """
+    elements = open_elements(path, **options)
+    if isinstance(elements, StoreElements):
+        return MuData.from_elements(elements)
+    return Modality.from_elements(elements)
+
+
+# muon's and scanpy's names for the same thing: the suffix says what the file is.
+read_h5mu = read_h5ad = read_zarr = read_10x_h5 = read_10x_mtx = read

@@ -1,0 +1,27 @@
+"""`obs` and `var`: annotation tables and their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from lazymu.errors import ArgumentError, explain
+
+
+def as_names(names: Any) -> pd.Index:
+    """Return names as an index of strings."""
+    index: pd.Index = pd.Index([str(name) for name in names], dtype=object)
+    return index
+
+
+def as_table(given: Any, length: int | None, what: str) -> pd.DataFrame:
+    """Return annotation as a table of the axis' length whose index are strings."""
+    index = as_names(range(length or 0)) if given is None else None
+    table = given if isinstance(given, pd.DataFrame) else pd.DataFrame(given, index=index)
+    if length is not None and len(table) != length:
+        rule = f"it must have one row for each of the {length} entries of its axis"
+        raise ArgumentError(explain(what, f"{len(table)} rows", rule, "align it first"))
+    if not all(isinstance(name, str) for name in table.index):
+        table = table.set_axis(as_names(table.index), axis=0)
+    return table
