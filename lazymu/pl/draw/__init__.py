@@ -1,0 +1,1 @@
+"""Drawing of arrays with matplotlib: no containers, no computing on ``X``."""

@@ -1,0 +1,165 @@
+"""What colours mean: a legend beside the axes, labels on the data, a colour bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from textwrap import fill
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from lazymu.pl.draw.label_layout import overlaps, spread_boxes
+from lazymu.pl.draw.points import Categories
+from lazymu.typing import Float64s, Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+
+FontSize: TypeAlias = float | str | None
+
+_MARKER_POINTS = 7.0
+_ROW_HEIGHT = 1.45  # of a legend's row, in font sizes
+_SMALLEST_FONT = 5.0
+_SHRINK = 0.88
+_LINE_LETTERS = 18
+_BAR_FRACTION = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegendStyle:
+    """Where and how the meaning of colours is written."""
+
+    loc: str | None = "right margin"
+    fontsize: FontSize = None
+    fontweight: int | str = "bold"
+    fontoutline: float | None = None
+    na_in_legend: bool = True
+    colorbar_loc: str | None = "right"
+
+
+def add_legend(ax: Axes, values: Categories, style: LegendStyle, na_color: str) -> Legend | None:
+    """Write the categories with their colours beside the axes, or at a place within."""
+    from matplotlib.lines import Line2D
+
+    labels, colors = list(values.labels), list(values.colors)
+    if style.na_in_legend and (values.codes < 0).any():
+        labels, colors = [*labels, "NA"], [*colors, na_color]
+    if not labels:
+        return None
+    handles = [
+        Line2D([], [], linestyle="", marker="o", ms=_MARKER_POINTS, mew=0, color=color)
+        for color in colors
+    ]
+    outside = style.loc == "right margin"
+    return ax.legend(
+        handles,
+        labels,
+        loc="center left" if outside else style.loc,  # type: ignore[arg-type]  # matplotlib checks
+        bbox_to_anchor=(1.0, 0.5) if outside else None,
+        frameon=not outside,
+        ncols=_legend_columns(ax, len(labels), style) if outside else 1,
+        fontsize=style.fontsize,
+        handletextpad=0.2,
+        columnspacing=0.8,
+        labelspacing=0.35,
+        borderaxespad=0.2,
+    )
+
+
+def _legend_columns(ax: Axes, n_labels: int, style: LegendStyle) -> int:
+    """Return into how many columns the labels go so that they are no taller than the axes."""
+    inches = ax.get_window_extent().height / ax.figure.dpi
+    rows = max(1, int(72 * inches / (_ROW_HEIGHT * _points(style.fontsize))))
+    return ceil(n_labels / rows)
+
+
+def _points(fontsize: FontSize) -> float:
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+
+    given = rcParams["legend.fontsize"] if fontsize is None else fontsize
+    return FontProperties(size=given).get_size_in_points()
+
+
+def legend_width(legend: Legend) -> float:
+    """Return the width of a legend in inches."""
+    return float(legend.get_window_extent().width / legend.axes.figure.dpi)
+
+
+def add_labels_on_data(
+    ax: Axes, points: Floats, values: Categories, style: LegendStyle
+) -> list[Text]:
+    """Write each category at the median of its points, with a white outline, in short lines."""
+    from matplotlib.patheffects import withStroke
+
+    size = _points(style.fontsize)
+    outline = size / 4 if style.fontoutline is None else style.fontoutline
+    texts = []
+    for code, label in enumerate(values.labels):
+        members = values.codes == code
+        if not members.any():
+            continue
+        x, y = np.median(points[members], axis=0)
+        text = ax.text(
+            *(float(x), float(y), fill(label, _LINE_LETTERS)),
+            ha="center",
+            va="center",
+            linespacing=0.95,
+            fontsize=size,
+            fontweight=style.fontweight,
+            path_effects=[withStroke(linewidth=outline, foreground="white")],
+        )
+        text.set_in_layout(False)  # labels are fitted into the axes, not the axes to them
+        texts.append(text)
+    return texts
+
+
+def spread_labels(ax: Axes, texts: list[Text]) -> None:
+    """Move the labels of the axes apart; make them smaller only where there is no room for all.
+
+    The axes must have their final size, as boxes of text are measured on the canvas.
+    """
+    if not texts:
+        return
+    frame = ax.get_window_extent()
+    low, high = np.array([frame.x0, frame.y0]), np.array([frame.x1, frame.y1])
+    anchors = ax.transData.transform([text.get_position() for text in texts])
+    while True:
+        sizes = _text_sizes(texts)
+        centers = spread_boxes(anchors, sizes, low, high)
+        smaller = float(texts[0].get_fontsize()) * _SHRINK
+        if not overlaps(centers, sizes).any() or smaller < _SMALLEST_FONT:
+            break
+        for text in texts:
+            text.set_fontsize(smaller)
+    for text, position in zip(texts, ax.transData.inverted().transform(centers), strict=True):
+        text.set_position((float(position[0]), float(position[1])))
+
+
+def _text_sizes(texts: list[Text]) -> Float64s:
+    boxes = [text.get_window_extent() for text in texts]
+    return np.array([(box.width, box.height) for box in boxes])
+
+
+def add_colorbar(ax: Axes, mappable: ScalarMappable, style: LegendStyle) -> None:
+    """Put a colour bar beside the axes, with arrows where values lie beyond its ends."""
+    values = mappable.get_array()
+    low, high = mappable.norm.vmin, mappable.norm.vmax
+    below = values is not None and values.size > 0 and low is not None and values.min() < low
+    above = values is not None and values.size > 0 and high is not None and values.max() > high
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    bar = ax.figure.colorbar(
+        mappable,
+        ax=ax,
+        location=style.colorbar_loc,
+        fraction=_BAR_FRACTION,
+        pad=0.02,
+        aspect=25,
+        extend=extend.get((bool(below), bool(above)), "neither"),
+    )
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2)

@@ -1,0 +1,96 @@
+"""Figures of several panels: their size, their layout, what is done with them in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from lazymu.errors import ArgumentError, explain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Shown: TypeAlias = "Figure | Axes | list[Axes] | None"
+"""What a plot returns: None once shown; else its axes, or its figure where that was asked for."""
+
+_BACKENDS_TO_FILES = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+
+
+def grid(
+    n: int, ncols: int, panel: tuple[float, float], *, hspace: float | None, wspace: float | None
+) -> tuple[Figure, list[Axes]]:
+    """Return a new figure and ``n`` axes, each of about ``panel`` inches, ``ncols`` a row."""
+    from matplotlib import pyplot
+
+    if ncols < 1:
+        raise ArgumentError(explain("ncols", ncols, "it must be at least 1", "pass e.g. 3"))
+    columns = min(n, ncols)
+    rows = ceil(n / columns)
+    figure, axes = pyplot.subplots(
+        rows,
+        columns,
+        figsize=(columns * panel[0], rows * panel[1]),
+        squeeze=False,
+        layout="constrained",
+    )
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=0.06, h_pad=0.06, hspace=hspace or 0.03, wspace=wspace or 0.03)  # type: ignore[call-arg]  # of the constrained engine just asked for
+    flat: list[Axes] = list(axes.flat)
+    for unused in flat[n:]:
+        unused.remove()
+    return figure, flat[:n]
+
+
+def widen(figure: Figure, inches: float) -> None:
+    """Make the figure wider, for legends that stand beside the axes."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + inches, height)
+
+
+def settle(figure: Figure) -> None:
+    """Give the axes their final places, so that text can be measured against them."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
+def check_one_panel(n: int) -> None:
+    """Raise unless there is one panel, as all there is to draw into is one ``ax``."""
+    if n > 1:
+        rule = f"there are {n} panels to draw"
+        raise ArgumentError(explain("ax", "one axes", rule, "leave it out, or ask for one panel"))
+
+
+def finish(
+    figure: Figure,
+    axes: Sequence[Axes],
+    *,
+    own: bool,
+    show: bool | None,
+    save: str | Path | None,
+    return_fig: bool = False,
+) -> Shown:
+    """Save and show the figure as asked; return None once shown, else what was asked for.
+
+    With ``show=None`` a figure of our ``own`` is shown where the backend has a screen.
+    """
+    if save is not None:
+        figure.savefig(save, bbox_inches="tight")
+    if return_fig:
+        return figure
+    if show or (show is None and own and _has_screen()):
+        from matplotlib import pyplot
+
+        pyplot.show()
+        return None
+    return axes[0] if len(axes) == 1 else list(axes)
+
+
+def _has_screen() -> bool:
+    from matplotlib import get_backend
+
+    return get_backend().lower() not in _BACKENDS_TO_FILES

@@ -1,0 +1,149 @@
+"""Points of an embedding: their size, the order they are drawn in, their colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from lazymu.pl.draw.scale import ColorScale
+from lazymu.typing import Float64s, Floats, Int64s, Ints
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+
+_SEED = 0
+_SMALLEST_POINT, _LARGEST_POINT = 1.0, 400.0
+_FEW = 50_000  # points up to which each is drawn with a colour of its own
+_SLICES = 8
+_GREY = "#7f7f7f"
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A category for each point: ``codes`` (n,) into ``labels`` and ``colors``, -1 if missing."""
+
+    codes: Ints
+    labels: tuple[str, ...]
+    colors: tuple[str, ...]
+
+
+PointValues: TypeAlias = "Categories | Float64s | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointStyle:
+    """How points look, whatever they stand for."""
+
+    size: float | Floats | None = None
+    marker: str = "."
+    alpha: float | None = None
+    na_color: str = "lightgray"
+    sort_order: bool = True
+
+    def sizes(self, n: int, order: Ints) -> float | Floats:
+        """Return the areas in square points, by default 120000 / n within 1 and 400.
+
+        One number for points of one size, as matplotlib draws those several times quicker.
+        """
+        if self.size is None:
+            return float(np.clip(120_000 / max(n, 1), _SMALLEST_POINT, _LARGEST_POINT))
+        return self.size[order] if isinstance(self.size, np.ndarray) else self.size
+
+
+def order_of_categories(codes: Ints) -> Int64s:
+    """Return the order in which to draw points, so that rare categories stay in sight.
+
+    Points are sorted by ``u ** (n_c / max(n))``, with ``u`` uniform on (0, 1) from a fixed seed and
+    ``n_c`` the size of the point's category. Categories of one size are mixed at random, so none
+    hides the other; a much rarer one comes to lie on top. Missing ones (-1) come first.
+    """
+    n_of = np.bincount(codes[codes >= 0], minlength=1)
+    share = np.append(n_of / max(n_of.max(), 1), 1.0)  # code -1 takes the last entry
+    u = np.random.default_rng(_SEED).random(len(codes))
+    key = np.where(codes < 0, -1.0, u ** share[codes])
+    order: Int64s = np.argsort(key, kind="stable")
+    return order
+
+
+def order_of_values(values: Float64s) -> Int64s:
+    """Return the order that draws missing values first and the largest last."""
+    order: Int64s = np.argsort(np.where(np.isnan(values), -np.inf, values), kind="stable")
+    return order
+
+
+def runs_of_one_color(order: Ints, color_of: Ints, *, keep_order: bool) -> list[Ints]:
+    """Return ``order`` cut into runs of points of one colour each.
+
+    One colour at a time is several times quicker to draw. Unless the order has the points of one
+    colour together already (``keep_order``), it is cut into a few slices that are sorted by colour,
+    so that the points of a slice lie on those of the slices before it, whatever their colours.
+    """
+    runs: list[Ints] = []
+    for part in np.array_split(order, 1 if keep_order else _SLICES):
+        arranged = part if keep_order else part[np.argsort(color_of[part], kind="stable")]
+        borders = np.flatnonzero(np.diff(color_of[arranged])) + 1
+        runs.extend(run for run in np.split(arranged, borders) if run.size)
+    return runs
+
+
+def _scatter(ax: Axes, points: Floats, order: Ints, style: PointStyle, **colors: Any) -> None:
+    """Draw the points in that order; ``colors`` are the colour arguments of ``Axes.scatter``."""
+    drawn = ax.scatter(
+        points[order, 0],
+        points[order, 1],
+        s=style.sizes(len(points), order),
+        marker=style.marker,
+        alpha=style.alpha,
+        linewidths=0,
+        rasterized=True,  # one image in a PDF or SVG instead of a shape for each cell
+        **colors,
+    )
+    drawn.set_in_layout(False)  # the axes bound the points: spares layouts a walk over them
+
+
+def _scatter_colored(
+    ax: Axes, points: Floats, order: Ints, style: PointStyle, rgba: Float64s, color_of: Ints
+) -> None:
+    if len(order) <= _FEW:
+        _scatter(ax, points, order, style, c=rgba[color_of[order]])
+        return
+    in_order = bool((np.diff(color_of[order]) >= 0).all())
+    for run in runs_of_one_color(order, color_of, keep_order=in_order):
+        _scatter(ax, points, run, style, color=rgba[color_of[run[0]]])
+
+
+def draw_points(
+    ax: Axes, points: Floats, values: PointValues, style: PointStyle, scale: ColorScale
+) -> ScalarMappable | None:
+    """Draw ``points`` (n, 2) coloured by ``values``; return what a colour bar needs, if any.
+
+    Missing values are drawn beneath all others in ``style.na_color``.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import to_rgba_array
+
+    everything = np.arange(len(points))
+    if values is None:
+        _scatter(ax, points, everything, style, color=_GREY)
+        return None
+    if isinstance(values, Categories):
+        missing = values.codes < 0
+        order = order_of_categories(values.codes)
+        rgba, color_of = to_rgba_array(list(values.colors)), values.codes
+        mappable = None
+    else:
+        missing = np.isnan(values)
+        order = order_of_values(values) if style.sort_order else everything
+        mappable = ScalarMappable(scale.normalize(values), scale.cmap)
+        mappable.set_array(values[~missing])
+        n_colors = mappable.cmap.N
+        rgba = mappable.cmap(np.arange(n_colors))
+        share = np.ma.filled(mappable.norm(np.where(missing, 0.0, values)), 0.0)
+        color_of = np.clip((share * n_colors).astype(np.int64), 0, n_colors - 1)
+    if missing.any():
+        _scatter(ax, points, np.flatnonzero(missing), style, color=style.na_color)
+    _scatter_colored(ax, points, order[~missing[order]], style, rgba, color_of)
+    return mappable

@@ -1,0 +1,240 @@
+"""From a name such as ``"leiden_wnn"`` or ``"rna:CD3E"`` to a value for each cell."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from lazymu import keys
+from lazymu.containers import Modality, MuData
+from lazymu.errors import ArgumentError, DuplicateNamesError, MissingResultError, explain
+from lazymu.stream import LazyMatrix
+from lazymu.typing import Float64s, Int64s
+
+Data: TypeAlias = Modality | MuData
+Groups: TypeAlias = "pd.Categorical[Any]"
+CellValues: TypeAlias = "Groups | Float64s"
+
+_MOST_SEARCHED = 20_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of ``owner.obs``; ``modality`` is the owner's name within the MuData, if any."""
+
+    name: str
+    owner: Data
+    column: str
+    modality: str | None = None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of a lazy matrix whose rows are the cells of ``modality``."""
+
+    name: str
+    matrix: LazyMatrix
+    position: int
+    modality: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """Which matrix of a modality a feature's values come from, and what features are called.
+
+    ``use_raw=None`` takes `raw` where it is set and no ``layer`` is named, as scanpy does.
+    ``gene_symbols`` is a column of `var` that holds the names to look for.
+    """
+
+    use_raw: bool | None = None
+    layer: str | None = None
+    gene_symbols: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.use_raw and self.layer is not None:
+            rule = f"layer={self.layer!r} names another matrix"
+            raise ArgumentError(explain("use_raw", "True", rule, "leave out one of them"))
+
+    def _in(self, mod: Modality, var: pd.DataFrame, name: str) -> Int64s:
+        if self.gene_symbols is None:
+            return var.index.get_indexer_for(pd.Index([name], dtype=object))
+        if self.gene_symbols not in var:
+            rule = f"var has the columns {', '.join(map(str, var.columns)) or 'none'}"
+            raise MissingResultError(
+                explain("gene_symbols", repr(self.gene_symbols), rule, "name one of them")
+            )
+        return np.flatnonzero((var[self.gene_symbols] == name).to_numpy())
+
+    def find(self, mod: Modality, name: str) -> tuple[LazyMatrix, int] | None:
+        """Return the matrix and the column of a feature, None where there is none of that name."""
+        if self.use_raw and mod.raw is None:
+            rule = "this modality has no raw"
+            raise ArgumentError(explain("use_raw", "True", rule, "pass use_raw=False"))
+        use_raw = self.use_raw is not False and self.layer is None and mod.raw is not None
+        if use_raw and mod.raw is not None:
+            position = _only(self._in(mod, mod.raw.var, name), name)
+            if position is not None or self.use_raw:
+                return None if position is None else (mod.raw.X, position)
+        position = _only(self._in(mod, mod.var, name), name)
+        if position is None:
+            return None
+        return (mod.X if self.layer is None else mod.layers[self.layer]), position
+
+
+def _only(positions: Int64s, name: str) -> int | None:
+    found = positions[positions >= 0]
+    if len(found) > 1:
+        rule = f"{len(found)} features have that name"
+        fix = "call .var_names_make_unique() on the modality"
+        raise DuplicateNamesError(explain("color", repr(name), rule, fix))
+    return int(found[0]) if len(found) else None
+
+
+def find(data: Data, name: str, lookup: Lookup) -> Column | Feature:
+    """Return what ``name`` means, without reading values.
+
+    In this order: a column of ``data.obs``; in a MuData ``"modality:name"``, a column of that
+    modality's `obs` or one of its features; a column or feature of exactly one modality.
+
+    Raises
+    ------
+    MissingResultError
+        If nothing has that name; near names are shown.
+    ArgumentError
+        If several modalities have it.
+    """
+    if name in data.obs:
+        return Column(name, data, name)
+    if isinstance(data, Modality):
+        found = _in_modality(data, name, name, None, lookup)
+        if found is None:
+            raise _unknown(data, name, lookup)
+        return found
+    prefix, _, bare = name.partition(":")
+    if prefix in data.mod and bare:
+        found = _in_modality(data.mod[prefix], bare, name, prefix, lookup)
+        if found is not None:
+            return found
+    everywhere = [_in_modality(mod, name, name, key, lookup) for key, mod in data.mod.items()]
+    several = [one for one in everywhere if one is not None]
+    if not several:
+        raise _unknown(data, name, lookup)
+    if len(several) > 1:
+        choices = [keys.of_modality(str(one.modality), name) for one in several]
+        rule = f"{len(several)} modalities have it"
+        raise ArgumentError(explain("color", repr(name), rule, f"write {' or '.join(choices)}"))
+    return several[0]
+
+
+def _in_modality(
+    mod: Modality, bare: str, name: str, key: str | None, lookup: Lookup
+) -> Column | Feature | None:
+    if bare in mod.obs:
+        return Column(name, mod, bare, key)
+    feature = lookup.find(mod, bare)
+    return None if feature is None else Feature(name, *feature, key)
+
+
+def _unknown(data: Data, name: str, lookup: Lookup) -> MissingResultError:
+    known = dict(_known(data, name, lookup))
+    alike = difflib.get_close_matches(name.lower(), known, n=4)
+    near = list(dict.fromkeys(known[one] for one in alike))[:3]
+    fix = f"near it are {', '.join(near)}" if near else "check the spelling"
+    rule = "no column of obs and no feature has that name"
+    return MissingResultError(explain("color", repr(name), rule, fix))
+
+
+def _known(data: Data, name: str, lookup: Lookup) -> Iterator[tuple[str, str]]:
+    """Yield names near enough to be compared with ``name``, each after its lower case."""
+    for column in map(str, data.obs.columns):
+        yield column.lower(), column
+    mods = {None: data} if isinstance(data, Modality) else data.mod
+    for key, mod in mods.items():
+        bare = name.removeprefix(f"{key}:")
+        var = mod.var
+        features = var.index if lookup.gene_symbols is None else var[lookup.gene_symbols]
+        alike = features[features.str.lower().str.startswith(bare[:1].lower(), na=False)]
+        for known in (*map(str, mod.obs.columns), *map(str, alike[:_MOST_SEARCHED])):
+            full = known if key is None else keys.of_modality(key, known)
+            yield full.lower(), full
+            yield known.lower(), full
+
+
+def cell_values(data: Data, names: Sequence[str], lookup: Lookup | None = None) -> list[CellValues]:
+    """Return for each name the value of every cell of ``data``, missing where it has none.
+
+    Features asked from the same matrix are fetched together: one pass over it, and
+    ``n_obs x features`` values in memory. Words and booleans become categories, numbers float64.
+    """
+    found = [find(data, name, lookup or Lookup()) for name in names]
+    fetched = _fetch([one for one in found if isinstance(one, Feature)])
+    return [
+        _column_values(data, one)
+        if isinstance(one, Column)
+        else _to_cells(data, one.modality, fetched[id(one.matrix), one.position])
+        for one in found
+    ]
+
+
+def _fetch(features: Sequence[Feature]) -> dict[tuple[int, int], Float64s]:
+    wanted: dict[int, tuple[LazyMatrix, set[int]]] = {}
+    for one in features:
+        wanted.setdefault(id(one.matrix), (one.matrix, set()))[1].add(one.position)
+    fetched = {}
+    for token, (matrix, positions) in wanted.items():
+        ordered = sorted(positions)
+        dense = matrix[:, ordered].toarray()
+        for column, position in enumerate(ordered):
+            fetched[token, position] = dense[:, column].astype(np.float64)
+    return fetched
+
+
+def _to_cells(data: Data, modality: str | None, values: Float64s) -> Float64s:
+    """Return values of a modality's cells for the cells of ``data``, NaN where it has none."""
+    if modality is None or isinstance(data, Modality):
+        return values
+    rows = data.obs_positions(modality)
+    return np.where(rows >= 0, values[rows], np.nan) if len(values) else np.full(len(rows), np.nan)
+
+
+def _column_values(data: Data, found: Column) -> CellValues:
+    values = plain_values(found.owner.obs[found.column])
+    if found.modality is None or isinstance(data, Modality):
+        return values
+    if isinstance(values, pd.Categorical):
+        rows = data.obs_positions(found.modality)
+        codes = np.append(values.codes, -1)[rows]  # row -1, of absent cells, takes the last
+        return pd.Categorical.from_codes(codes, dtype=values.dtype)
+    return _to_cells(data, found.modality, values)
+
+
+def plain_values(column: pd.Series) -> CellValues:
+    """Return numbers as float64 and everything else as categories in natural order."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column)
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    words = column.astype("object").where(column.notna(), None).map(str, na_action="ignore")
+    order = pd.CategoricalDtype(natural_order(words.dropna().unique().tolist()))
+    return pd.Categorical(words, dtype=order)
+
+
+def natural_order(words: Sequence[str]) -> list[str]:
+    """Return words sorted with numbers by size: ``["2", "10", "T cell"]``.
+
+    Examples
+    --------
+    >>> natural_order(["10", "2", "b1"])
+    ['2', '10', 'b1']
+    """
+    return sorted(words, key=_rank)
+
+
+def _rank(word: str) -> tuple[bool, int, str]:
+    return (False, int(word), word) if word.isdecimal() else (True, 0, word)
