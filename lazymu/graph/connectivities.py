@@ -1,0 +1,101 @@
+"""The two matrices of a neighbour graph: distances, and UMAP's fuzzy connectivities."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import scipy.sparse as sp
+
+from lazymu.graph.search import NeighborLists
+from lazymu.typing import CSR
+
+
+def distance_matrix(lists: NeighborLists) -> CSR:
+    """Return the lists as a matrix with one row of distances for each cell.
+
+    Parameters
+    ----------
+    lists
+        Neighbours of n cells; an index of -1 stands for none.
+
+    Returns
+    -------
+    float32, shape (n, n), columns of a row ascending. Distances of 0 are stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lazymu.graph.knn import nearest_neighbors
+    >>> distance_matrix(nearest_neighbors(np.array([[0.0], [1.0], [1.0]]), 1)).toarray()
+    array([[0., 1., 0.],
+           [0., 0., 0.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    found = lists.indices >= 0
+    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+    index_type = np.int64 if indptr[-1] > np.iinfo(np.int32).max else np.int32
+    matrix = sp.csr_matrix(
+        (
+            lists.distances[found].astype(np.float32),
+            lists.indices[found].astype(index_type),
+            indptr.astype(index_type),
+        ),
+        shape=(len(lists.indices),) * 2,
+    )
+    matrix.sort_indices()
+    return matrix
+
+
+def umap_connectivities(lists: NeighborLists, *, first_is_self: bool = False) -> CSR:
+    """Return the weights of UMAP's fuzzy union of the cells' neighbourhoods.
+
+    ``w_ij = p_ij + p_ji - p_ij p_ji`` with ``p_ij = exp(-max(0, d_ij - rho_i) / s_i)``, where
+    ``rho_i`` is the distance of the nearest neighbour above 0 and ``s_i`` solves ``sum_j p_ij =
+    log2(k + 1)``: k neighbours and the cell itself, as in scanpy's ``n_neighbors``.
+
+    Parameters
+    ----------
+    lists
+        Neighbours of n cells, the cells themselves not among them; an index of -1 stands for none.
+    first_is_self
+        Count the first neighbour as the cell itself, as muon does: ``s_i`` is then that of k.
+
+    Returns
+    -------
+    float32, shape (n, n), symmetric, columns of a row ascending.
+
+    References
+    ----------
+    McInnes, Healy & Melville 2018, https://arxiv.org/abs/1802.03426; the package umap-learn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lazymu.graph.knn import nearest_neighbors
+    >>> umap_connectivities(nearest_neighbors(np.array([[0.0], [1.0], [3.0]]), 1)).toarray()
+    array([[0., 1., 0.],
+           [1., 0., 1.],
+           [0., 1., 0.]], dtype=float32)
+    """
+    with warnings.catch_warnings():
+        # umap says at import that its optional parametric variant is absent.
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        from umap.umap_ import fuzzy_simplicial_set
+
+    indices, distances = lists.indices, lists.distances.astype(np.float32)
+    n = len(indices)
+    if not first_is_self:
+        indices = np.column_stack([np.arange(n, dtype=indices.dtype), indices])
+        distances = np.column_stack([np.zeros(n, np.float32), distances])
+    weights, _, _ = fuzzy_simplicial_set(
+        sp.coo_matrix((n, 1)),
+        indices.shape[1],
+        random_state=None,
+        metric=None,
+        knn_indices=indices,
+        knn_dists=distances,
+    )
+    matrix = sp.csr_matrix(weights, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix

@@ -1,0 +1,90 @@
+"""How much each modality says about a cell: whose neighbours predict the cell better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+from lazymu.graph.aligned import Fitted
+from lazymu.graph.bandwidth import Flavor, least_bandwidth, nearest_distances
+from lazymu.graph.threads import for_row_blocks
+from lazymu.typing import Float64s
+
+BLOCK_ROWS = 1024
+LARGEST_SCORE = 200.0
+
+
+def modality_weights(fits: Sequence[Fitted], eps: float, flavor: Flavor) -> Float64s:
+    """Return the weight of each modality in each cell.
+
+    ``w^r = exp(l^r) / sum_r exp(l^r)`` over the modalities that the cell has. With ``theta^{rs}``
+    how well the cell's neighbours in s predict it in r, ``l^r = log sum_s exp(min(200, theta^{rr} /
+    (theta^{rs} + eps)))`` (Seurat) or ``theta^{rr} / (max_s theta^{rs} + eps)`` (muon).
+
+    Parameters
+    ----------
+    fits
+        The M modalities.
+    eps
+        As above.
+    flavor
+        Which of the two.
+
+    Returns
+    -------
+    Shape (N, M); 0 where the cell is missing, rows sum to 1.
+    """
+    present = np.column_stack([fit.view.row_of >= 0 for fit in fits])
+    several = present.sum(axis=1) > 1
+    logits = np.where(present, 0.0, -np.inf)
+    for own, fit in enumerate(fits):
+        cells = several & present[:, own]
+        others = [s for s in range(len(fits)) if s != own]
+        within = np.nan_to_num(prediction_kernel(fit, fit, flavor)[cells], nan=0.0)[:, None]
+        across = np.empty((len(within), len(others)))
+        for column, other in enumerate(others):
+            across[:, column] = prediction_kernel(fit, fits[other], flavor)[cells]
+        # A modality that the cell has, but whose neighbours of it are all missing here, is neutral.
+        across = np.where(np.isnan(across), within, across)
+        across[~present[np.ix_(cells, others)]] = np.nan
+        logits[cells, own] = _logits(within, across, eps, flavor)
+    weights: Float64s = softmax(logits, axis=1)
+    return weights
+
+
+def _logits(within: Float64s, across: Float64s, eps: float, flavor: Flavor) -> Float64s:
+    """Return ``l^r`` of some cells; ``across`` is NaN for modalities that a cell has not."""
+    if flavor == "muon":
+        best = np.where(np.isnan(across), -np.inf, across).max(axis=1)
+        ratio: Float64s = within[:, 0] / (best + eps)
+        return ratio
+    scores = np.minimum(within / (across + eps), LARGEST_SCORE)
+    logits: Float64s = logsumexp(np.where(np.isnan(scores), -np.inf, scores), axis=1)
+    return logits
+
+
+def prediction_kernel(fit: Fitted, other: Fitted, flavor: Flavor) -> Float64s:
+    """Return how well neighbours in ``other`` predict each cell in ``fit``, between 0 and 1.
+
+    ``theta = exp(-max(0, |x - p| - d1) / b)``, with ``p`` the neighbours' mean, ``d1`` the distance
+    of the nearest neighbour in ``fit``, and ``b = sigma`` (Seurat) or ``sigma - d1`` (muon, the
+    least bandwidth at least). NaN where there is no prediction.
+    """
+    from lazymu.kernels.wnn import prediction_errors
+
+    view, lists, cells = fit.view, other.lists.indices, other.view.cells
+    errors = np.full(len(view.row_of), np.nan)
+
+    def predict(start: int, stop: int) -> None:
+        prediction_errors(errors, start, stop, view.X, view.scale, view.row_of, lists, cells)
+
+    for_row_blocks(predict, 0, len(cells), BLOCK_ROWS)
+    offset = nearest_distances(fit.lists)
+    width = fit.sigma
+    if flavor == "muon":
+        width = np.maximum(width - offset, least_bandwidth(view))
+    theta = np.full(len(errors), np.nan)
+    theta[view.cells] = np.exp(-np.maximum(errors[view.cells] - offset, 0.0) / width)
+    return theta

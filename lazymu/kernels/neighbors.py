@@ -1,0 +1,157 @@
+"""Search of nearest cells: bounded heaps of (distance, id), filled from tiles of products.
+
+Cell ``i`` stands for the vector ``scale[i] * X[i]``: with ``scale = 1 / |X[i]|`` the vectors have
+length one without a second copy of ``X``. All distances are float64 and of differences, so that
+equal rows are at distance 0 exactly; equal distances are ordered by id.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazymu.kernels.jit import kernel
+from lazymu.typing import Array, Float64s, Floats, Ints
+
+
+@kernel
+def squared_distance(X: Floats, scale: Float64s, i: int, j: int) -> float:
+    """Return ``sum_c (scale_i X_ic - scale_j X_jc)^2``, in four sums that run side by side."""
+    a, b = scale[i], scale[j]
+    n = X.shape[1]
+    whole = n - n % 4
+    s0 = s1 = s2 = s3 = 0.0
+    for c in range(0, whole, 4):
+        u0 = X[i, c] * a - X[j, c] * b
+        u1 = X[i, c + 1] * a - X[j, c + 1] * b
+        u2 = X[i, c + 2] * a - X[j, c + 2] * b
+        u3 = X[i, c + 3] * a - X[j, c + 3] * b
+        s0 += u0 * u0
+        s1 += u1 * u1
+        s2 += u2 * u2
+        s3 += u3 * u3
+    for c in range(whole, n):
+        u0 = X[i, c] * a - X[j, c] * b
+        s0 += u0 * u0
+    return (s0 + s1) + (s2 + s3)
+
+
+@kernel
+def replace_farthest(distances: Float64s, ids: Ints, size: int, distance: float, j: int) -> None:
+    """Put ``(distance, j)`` in the place of the root of a heap whose root is the farthest."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        other = child + 1
+        if other < size and (
+            distances[other] > distances[child]
+            or (distances[other] == distances[child] and ids[other] > ids[child])
+        ):
+            child = other
+        if distances[child] < distance or (distances[child] == distance and ids[child] < j):
+            break
+        distances[at] = distances[child]
+        ids[at] = ids[child]
+        at = child
+    distances[at] = distance
+    ids[at] = j
+
+
+@kernel
+def sort_heaps(distances: Float64s, ids: Ints) -> None:
+    """Turn every row from a heap into a list in ascending order of (distance, id)."""
+    for row in range(len(ids)):
+        for last in range(ids.shape[1] - 1, 0, -1):
+            distance, j = distances[row, last], ids[row, last]
+            distances[row, last] = distances[row, 0]
+            ids[row, last] = ids[row, 0]
+            replace_farthest(distances[row], ids[row], last, distance, j)
+
+
+@kernel
+def offer_products(
+    distances: Float64s,
+    ids: Ints,
+    products: Floats,
+    first_row: int,
+    first_col: int,
+    X: Floats,
+    scale: Float64s,
+    lengths: Float64s,
+    unit: float,
+) -> None:
+    """Offer the cells of a tile to the heaps of its rows, which hold squared distances.
+
+    ``products[a, b] = f_i . f_j`` is of rounded vectors ``f``, in units of ``unit``. With
+    ``lengths[i] = |f_i|^2`` lowered by the rounding's bound, ``lengths[i] + lengths[j] -
+    2 products`` is never above the squared distance: pairs for which even that is too far are
+    passed over, and for all others the distance is computed from ``X``.
+    """
+    k = ids.shape[1]
+    for a in range(products.shape[0]):
+        i = first_row + a
+        farthest = distances[a, 0] / unit**2 - lengths[i]
+        for b in range(products.shape[1]):
+            j = first_col + b
+            if lengths[j] - 2.0 * products[a, b] > farthest or j == i:
+                continue
+            distance = squared_distance(X, scale, i, j)
+            if distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0]):
+                replace_farthest(distances[a], ids[a], k, distance, j)
+                farthest = distances[a, 0] / unit**2 - lengths[i]
+
+
+@kernel
+def offer_distances(distances: Float64s, ids: Ints, matrix: Array, first_row: int) -> None:
+    """Offer every cell to the heaps of some rows, given ``matrix`` of their distances."""
+    k = ids.shape[1]
+    for a in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            distance = np.float64(matrix[a, j])
+            if j != first_row + a and (
+                distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0])
+            ):
+                replace_farthest(distances[a], ids[a], k, distance, j)
+
+
+@kernel
+def drop_self(
+    distances: Float64s, ids: Ints, found: Ints, found_distances: Floats, first_row: int
+) -> Ints:
+    """Fill the lists of some rows with what a search found, leaving out each row's own cell.
+
+    Returns the number found of each row: below ``ids.shape[1]`` where an approximate search did not
+    find enough and gave -1.
+    """
+    k = ids.shape[1]
+    counts = np.zeros(len(ids), np.int64)
+    for a in range(len(ids)):
+        n = 0
+        for t in range(found.shape[1]):
+            j = found[a, t]
+            if n < k and j >= 0 and j != first_row + a:
+                ids[a, n] = j
+                distances[a, n] = found_distances[a, t]
+                n += 1
+        counts[a] = n
+    return counts
+
+
+@kernel
+def order_by_distance(
+    distances: Float64s, ids: Ints, X: Floats, scale: Float64s, first_row: int
+) -> None:
+    """Replace the distances of some rows' lists by exact squared ones, and sort by them."""
+    k = ids.shape[1]
+    heap_distances = np.empty(k, np.float64)
+    heap_ids = np.empty(k, ids.dtype)
+    for a in range(len(ids)):
+        heap_distances[:] = np.inf
+        heap_ids[:] = len(X)
+        for t in range(k):
+            distance = squared_distance(X, scale, first_row + a, ids[a, t])
+            replace_farthest(heap_distances, heap_ids, k, distance, ids[a, t])
+        distances[a] = heap_distances
+        ids[a] = heap_ids
+    sort_heaps(distances, ids)
