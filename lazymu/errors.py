@@ -72,3 +72,7 @@ class StoreExistsError(LazyMuError, FileExistsError):
 
 class MissingPackageError(LazyMuError, ImportError):
     """An optional package is needed for what was asked."""
+
+
+class MissingFileError(LazyMuError, FileNotFoundError):
+    """A path to read from does not exist."""

@@ -1,9 +1,21 @@
-"""Files to elements and back."""
+"""Files to elements and back: one reader a format, one writer a format."""
 
-from typing import Any
+from lazymu.io.elements import (
+    Deferred,
+    ModalityElements,
+    RawElements,
+    StoreElements,
+    Values,
+)
+from lazymu.io.open import open_elements
+from lazymu.io.write import write_elements
 
-
-def open_elements(*args: Any, **options: Any) -> Any: ...
-
-
-def write_elements(*args: Any, **options: Any) -> Any: ...
+__all__ = [
+    "Deferred",
+    "ModalityElements",
+    "RawElements",
+    "StoreElements",
+    "Values",
+    "open_elements",
+    "write_elements",
+]

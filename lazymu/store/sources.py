@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import h5py
 import numpy as np
 import scipy.sparse as sp
 
@@ -20,43 +19,13 @@ INT32_LIMIT = np.iinfo(np.int32).max
 
 
 class ArrayHandle(Protocol):
-    """What a source needs of an array on disk: zarr's and :class:`H5Array`'s common part."""
+    """What a source needs of an array on disk: h5py's and zarr's common part."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
     def dtype(self) -> Any: ...
     def __getitem__(self, key: Any) -> Any: ...
-
-
-class H5Array:
-    """An HDF5 dataset named by file and path: opened when first read, again after pickling."""
-
-    def __init__(self, path: str, name: str) -> None:
-        self.path, self.name = path, name
-        self._dataset: h5py.Dataset | None = None
-
-    @property
-    def dataset(self) -> h5py.Dataset:
-        if self._dataset is None:
-            import hdf5plugin  # noqa: F401 - registers the filters that other tools write with
-
-            self._dataset = h5py.File(self.path, "r")[self.name]
-        return self._dataset
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.dataset.shape)
-
-    @property
-    def dtype(self) -> Any:
-        return self.dataset.dtype
-
-    def __getitem__(self, key: Any) -> Array:
-        return np.asarray(self.dataset[key])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (H5Array, (self.path, self.name))
 
 
 class MatrixSource(Protocol):

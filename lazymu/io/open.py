@@ -1,0 +1,107 @@
+"""Files of every known format as elements, by suffix. Nothing of a matrix is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lazymu.errors import ModalityNotFoundError, UnknownFormatError, explain
+from lazymu.io.anndata_groups import kind_of, modality_names, read_modality, read_store
+from lazymu.io.elements import ModalityElements, StoreElements
+from lazymu.io.tenx_h5 import is_tenx, read_tenx_h5
+from lazymu.store.roots import H5Root, Root, ZarrRoot, is_url, missing
+
+SUFFIXES = (".h5mu", ".h5ad", ".zarr", ".zarr.zip", ".h5", ".hdf5")
+MTX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
+KNOWN = f"{', '.join(SUFFIXES)} and Cell Ranger folders with matrix.mtx"
+
+
+def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | ModalityElements:
+    """Open a file or folder and return its parts; matrices and arrays are read when needed.
+
+    Known are MuData and AnnData in HDF5 (``.h5mu``, ``.h5ad``) and in Zarr of format 2 and 3
+    (``.zarr``, ``.zarr.zip``, URLs), and Cell Ranger's output: ``.h5`` of every generation and
+    folders with ``matrix.mtx``. ``file.h5mu/rna`` and ``store.zarr/mod/rna`` name one modality.
+
+    Parameters
+    ----------
+    path
+        Path, URL, or open Zarr store.
+    genome
+        Genome to keep, of Cell Ranger files with several. Genomes of legacy files, which hold a
+        matrix for each, are put side by side where None, with ``var["genome"]``.
+
+    Returns
+    -------
+    Parts of a MuData, or of an AnnData where the path holds just one.
+
+    Raises
+    ------
+    MissingFileError
+        If there is nothing at ``path``.
+    UnknownFormatError
+        If no reader knows the suffix or the layout.
+    DamagedFileError
+        If the file contradicts itself or cannot be read.
+    ModalityNotFoundError
+        If ``path`` names a modality that the file does not have.
+
+    Notes
+    -----
+    No pass over any matrix; memory: the tables of cells and features, and ``indptr`` when a matrix
+    is first read. A CSC matrix, or the text of an ``.mtx`` file, is turned into CSR in a temporary
+    folder (`TMPDIR`) when first read.
+    """
+    if not isinstance(path, str | Path):
+        return _read_groups(ZarrRoot(path), "")
+    file, inner = split_path(str(Path(path).expanduser()) if not is_url(str(path)) else str(path))
+    root = _root_of(file)
+    if kind_of(root) or inner:
+        return _read_groups(root, inner)
+    if isinstance(root, H5Root) and is_tenx(root):
+        return read_tenx_h5(root, genome=genome)
+    rule = f"its layout is none of {KNOWN}"
+    raise UnknownFormatError(explain("path", repr(file), rule, "convert it to one of them"))
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Return a file and the path inside it: the file is the last part with a known suffix.
+
+    Examples
+    --------
+    >>> split_path("data/pbmc.h5mu/rna")
+    ('data/pbmc.h5mu', 'rna')
+    """
+    parts = path.rstrip("/").split("/")
+    for n in range(len(parts), 0, -1):
+        if parts[n - 1].lower().endswith(SUFFIXES):
+            return "/".join(parts[:n]), "/".join(parts[n:])
+    return path, ""
+
+
+def _root_of(file: str) -> Root:
+    folder = Path(file)
+    if file.lower().endswith((".zarr", ".zarr.zip")) or is_url(file):
+        return ZarrRoot(file)
+    if not folder.exists():
+        raise missing(file)
+    if folder.is_dir() and any((folder / name).is_file() for name in ("zarr.json", ".zgroup")):
+        return ZarrRoot(file)
+    if file.lower().endswith(SUFFIXES):
+        return H5Root(file)
+    raise UnknownFormatError(
+        explain("path", repr(file), f"known are {KNOWN}", "convert it to one of them")
+    )
+
+
+def _read_groups(root: Root, inner: str) -> StoreElements | ModalityElements:
+    inner = inner.strip("/")
+    kind = kind_of(root)
+    if not inner:
+        return read_store(root) if kind == "mudata" else read_modality(root)
+    for name in (inner, f"mod/{inner}"):
+        if name in root.node() and kind_of(root, name) == "anndata":
+            return read_modality(root, name)
+    known = modality_names(root) if kind == "mudata" else []
+    rule = f"{root} holds {', '.join(known) or 'no modalities'}"
+    raise ModalityNotFoundError(explain("path", f"of {inner!r}", rule, "name one of them"))

@@ -1,0 +1,112 @@
+"""Elements in AnnData's encodings: matrices as lazy sources, everything else through anndata."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
+from lazymu.store.roots import Root, StoredArray
+from lazymu.store.sources import CSRSource, DenseSource, MatrixSource
+
+
+def as_text(value: Any) -> str:
+    """Return an attribute that may be bytes as text."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def encoding_of(node: Any) -> str:
+    """Return the encoding type of a group or array, ``""`` where it has none."""
+    attrs = node.attrs
+    if "h5sparse_format" in attrs:  # anndata before 0.7
+        return f"{as_text(attrs['h5sparse_format'])}_matrix"
+    return as_text(attrs.get("encoding-type", ""))
+
+
+def is_array(node: Any) -> bool:
+    """Return whether a node is an array rather than a group."""
+    return hasattr(node, "dtype")
+
+
+def keys_of(root: Root, name: str) -> list[str]:
+    """Return the names in a group, none where it is absent."""
+    parent, _, last = name.strip("/").rpartition("/")
+    if last not in root.node(parent):
+        return []
+    node = root.node(name)
+    return [] if is_array(node) else sorted(node.keys())
+
+
+def read_element(root: Root, name: str) -> Any:
+    """Return an element in memory; an error says which element of which file it was.
+
+    Formats of old anndata versions are read without their warnings: that they open is promised.
+    """
+    import anndata
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", anndata.OldFormatWarning)
+        try:
+            return anndata.io.read_elem(root.node(name))
+        except Exception as error:
+            error.add_note(f"raised while reading {name!r} of {root}")
+            raise
+
+
+def read_table(root: Root, name: str) -> pd.DataFrame:
+    """Return an annotation table, also one that an old anndata wrote as a structured array."""
+    try:
+        table = read_element(root, name)
+    except LazyMuError:
+        raise
+    except Exception as error:
+        rule = f"the table cannot be read ({type(error).__name__}: {error})"
+        raise DamagedFileError(
+            explain(name, f"in {root}", rule, "copy or write the file again")
+        ) from error
+    return table if isinstance(table, pd.DataFrame) else _table_of_records(table)
+
+
+def _table_of_records(records: Any) -> pd.DataFrame:
+    """Return a structured array as a table whose index is its field ``index``."""
+    table = pd.DataFrame({name: _decoded(records[name]) for name in records.dtype.names})
+    return table.set_index(table.columns[0]).rename_axis(None)
+
+
+def _decoded(values: Any) -> Any:
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8")
+    if values.dtype.kind == "O":
+        return np.array([as_text(value) for value in values], dtype=object)
+    return values
+
+
+def open_matrix(root: Root, name: str) -> MatrixSource | None:
+    """Return a matrix as a source that reads nothing yet; None where it is stored as null."""
+    node = root.node(name)
+    encoding = encoding_of(node)
+    if is_array(node):
+        if encoding == "null":
+            return None
+        if len(node.shape) != 2:
+            got = f"{len(node.shape)}-dimensional in {root}"
+            raise DamagedFileError(
+                explain(name, got, "a matrix is (obs, var)", "write it as two dimensions")
+            )
+        return DenseSource(StoredArray(root, name))
+    if encoding != "csr_matrix":
+        got = f"encoded as {encoding!r} in {root}"
+        rule = "matrices are arrays, csr_matrix or csc_matrix"
+        raise UnknownFormatError(explain(name, got, rule, "write it again as one of them"))
+    absent = [part for part in ("data", "indices", "indptr") if part not in node]
+    if absent:
+        got = f"without {', '.join(absent)} in {root}"
+        raise DamagedFileError(explain(name, got, f"it is a {encoding}", "write it again"))
+    n_obs, n_vars = node.attrs["h5sparse_shape" if "h5sparse_shape" in node.attrs else "shape"]
+    data, indices, indptr = (
+        StoredArray(root, f"{name}/{part}") for part in ("data", "indices", "indptr")
+    )
+    return CSRSource(data, indices, indptr, (n_obs, n_vars))

@@ -1,0 +1,168 @@
+"""HDF5 files and Zarr hierarchies that are read from, and the arrays in them.
+
+A root may be pickled: the other side opens it again. A root follows its file: where a write
+replaces the file, the one that was there lives on beside it for as long as a root reads it
+(:mod:`lazymu.store.replace`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lazymu.errors import DamagedFileError, MissingFileError, explain
+from lazymu.typing import Array
+
+_live: weakref.WeakSet[Root] = weakref.WeakSet()
+
+
+def is_url(location: str) -> bool:
+    """Return whether a location is a URL rather than a local path."""
+    return "://" in location
+
+
+class Root:
+    """An HDF5 file or a Zarr hierarchy, opened for reading when first needed.
+
+    Parameters
+    ----------
+    location
+        A local path, a URL that fsspec knows, or an open Zarr store.
+    """
+
+    def __init__(self, location: Any) -> None:
+        local = isinstance(location, str | Path) and not is_url(str(location))
+        self.location: Any = str(Path(location).absolute()) if local else location
+        self.is_local = local
+        self.moves = 0
+        self._opened: Any = None
+        self._keep: Any = None
+        _live.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.location,))
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    def node(self, name: str = "") -> Any:
+        """Return the group or array at a path below the root."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened[name] if name.strip("/") else self._opened
+
+    def move(self, location: str, keep: object) -> None:
+        """Follow a file that was moved; ``keep`` lives as long as the root does."""
+        self.location, self._keep = location, keep
+        self.moves += 1
+
+
+class H5Root(Root):
+    """An HDF5 file."""
+
+    def _open(self) -> Any:
+        import hdf5plugin  # noqa: F401 - registers the filters that other tools write with
+
+        try:
+            return h5py.File(self.location, "r")
+        except OSError as error:
+            if not Path(self.location).exists():
+                raise missing(self.location) from error
+            rule = "it cannot be opened as HDF5"
+            raise DamagedFileError(
+                explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
+            ) from error
+
+
+class ZarrRoot(Root):
+    """A Zarr hierarchy of format 2 or 3: a folder, a ``.zip`` of one, or a URL."""
+
+    def _open(self) -> Any:
+        import zarr
+        from zarr.storage import ZipStore
+
+        if not self.is_local:
+            return zarr.open_group(self.location, mode="r")
+        if not Path(self.location).exists():
+            raise missing(self.location)
+        zipped = self.location.endswith(".zip")
+        store = ZipStore(self.location, mode="r") if zipped else self.location
+        # A folder is listed as it is: consolidated metadata that others wrote may be stale.
+        try:
+            return zarr.open_group(store, mode="r", use_consolidated=False)
+        except Exception as error:  # zarr and zipfile raise many kinds on damaged metadata
+            rule = "it cannot be opened as a Zarr group"
+            raise DamagedFileError(
+                explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
+            ) from error
+
+    def move(self, location: str, keep: object) -> None:
+        super().move(location, keep)
+        self._opened = None
+
+
+def missing(location: str) -> MissingFileError:
+    """Return the error of a path that does not exist."""
+    return MissingFileError(
+        explain("path", repr(location), "there is no such file or folder", "check its spelling")
+    )
+
+
+def live_roots(location: str) -> list[Root]:
+    """Return the roots that read a local path."""
+    return [root for root in list(_live) if root.is_local and root.location == location]
+
+
+class StoredArray:
+    """An array of a root, opened when first read, and again after pickling or a move."""
+
+    def __init__(self, root: Root, name: str) -> None:
+        self.root, self.name = root, name
+        self._node: Any = None
+        self._moves = -1
+
+    @property
+    def node(self) -> Any:
+        """The HDF5 dataset or Zarr array."""
+        if self._node is None or self._moves != self.root.moves:
+            self._moves = self.root.moves
+            self._node = self.root.node(self.name)
+        return self._node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.node.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return self.node.dtype
+
+    def __getitem__(self, key: Any) -> Array:
+        with reading(self.root, self.name):
+            return np.asarray(self.node[key])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (StoredArray, (self.root, self.name))
+
+
+@contextmanager
+def reading(root: Root, name: str) -> Iterator[None]:
+    """Say which array of which file could not be read."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, DamagedFileError):
+            raise
+        rule = f"its values cannot be read ({type(error).__name__}: {error})"
+        raise DamagedFileError(
+            explain(name, f"in {root}", rule, "copy or write the file again")
+        ) from error
