@@ -1,0 +1,5 @@
+"""Tools: embeddings, clusters, and features that distinguish them."""
+
+from lazymu.tl.rank_genes_groups import rank_genes_groups
+
+__all__ = ["rank_genes_groups"]

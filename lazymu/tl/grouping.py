@@ -1,0 +1,94 @@
+"""Groups of cells, from a column, a Series or labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lazymu.containers import Modality
+from lazymu.errors import ArgumentError, MissingResultError, explain
+from lazymu.typing import Array, Int64s
+
+
+class Groups(NamedTuple):
+    """Groups of cells that are compared."""
+
+    codes: Int64s
+    """Group of each cell, -1 where it is in none of them."""
+    names: list[str]
+    label: str
+    """What the grouping is called."""
+
+
+def groups_of(modality: Modality, groupby: str | pd.Series[Any] | Array) -> Groups:
+    """Return the group of each cell, aligned by name where ``groupby`` is a Series."""
+    if isinstance(groupby, str):
+        if groupby not in modality.obs:
+            known = ", ".join(map(str, modality.obs.columns)) or "none"
+            rule = f"columns of obs are: {known}"
+            fix = "name one, or pass a Series of labels"
+            raise MissingResultError(explain("groupby", repr(groupby), rule, fix))
+        labels, name = modality.obs[groupby], groupby
+    elif isinstance(groupby, pd.Series):
+        if not groupby.index.is_unique:
+            rule = "cells are found in it by name"
+            fix = "drop the duplicates"
+            raise ArgumentError(explain("groupby", "a Series with repeated names", rule, fix))
+        labels = groupby.reindex(modality.obs_names)
+        name = "group" if groupby.name is None else str(groupby.name)
+    else:
+        if len(groupby) != modality.n_obs:
+            rule = f"there are {modality.n_obs} cells"
+            fix = "pass one label for each cell, or a Series with their names"
+            raise ArgumentError(explain("groupby", f"{len(groupby)} labels", rule, fix))
+        labels, name = pd.Series(groupby), "group"
+    return Groups(*codes_and_names(labels), name)
+
+
+def codes_and_names(labels: pd.Series[Any]) -> tuple[Int64s, list[str]]:
+    """Return each label's position among the groups, -1 where missing, and the groups' names.
+
+    Categories keep their order; other labels are sorted, numbers in them by value.
+    """
+    if isinstance(labels.dtype, pd.CategoricalDtype):
+        found = labels.cat.remove_unused_categories().cat
+        return found.codes.to_numpy().astype(np.int64), [str(c) for c in found.categories]
+    codes, distinct = pd.factorize(labels)
+    names = [str(name) for name in distinct]
+    order = sorted(range(len(names)), key=lambda position: natural(names[position]))
+    place = np.empty(len(names) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(names)), -1
+    return place[codes], [names[position] for position in order]
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a sort key by which "c2" comes before "c10"."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def chosen_groups(
+    found: Groups, groups: Literal["all"] | Iterable[str], reference: str
+) -> tuple[Groups, int | None]:
+    """Return the groups that take part, and which one is the reference (None for the rest)."""
+    wanted = found.names if groups == "all" else [str(group) for group in groups]
+    if reference != "rest" and str(reference) not in wanted:
+        wanted = [*wanted, str(reference)]
+    for name in wanted:
+        if name not in found.names:
+            argument = "reference" if name == str(reference) else "groups"
+            rule = f"groups of {found.label!r} are: {', '.join(found.names)}"
+            raise ArgumentError(explain(argument, repr(name), rule, "name one of them"))
+    place = np.full(len(found.names) + 1, -1, dtype=np.int64)
+    place[[found.names.index(name) for name in wanted]] = np.arange(len(wanted))
+    chosen = Groups(place[found.codes], wanted, found.label)
+    sizes = np.bincount(chosen.codes + 1, minlength=len(wanted) + 1)[1:]
+    if len(small := np.flatnonzero(sizes < 2)):
+        got = f"with {sizes[small[0]]} cells in group {wanted[small[0]]!r}"
+        fix = "leave the group out with groups=[...]"
+        raise ArgumentError(explain("groupby", got, "a test needs two cells or more", fix))
+    return chosen, None if reference == "rest" else wanted.index(str(reference))
