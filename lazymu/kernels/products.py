@@ -50,3 +50,38 @@ def gram_dot_add(data: Array, indices: Ints, indptr: Ints, Q: Floats, out: Float
             value, j = data[k], indices[k]
             for c in range(n_cols):
                 out[j, c] += value * y[c]
+
+
+@kernel
+def dot_vector(
+    data: Array, indices: Ints, indptr: Ints, start: int, stop: int, x: Floats, out: Floats
+) -> None:
+    """Write ``A x`` for rows ``start`` to ``stop`` to those entries of ``out``."""
+    for i in range(start, stop):
+        total = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            total += data[k] * x[indices[k]]
+        out[i] = total
+
+
+@kernel
+def t_dot_vector_add(
+    data: Array, indices: Ints, indptr: Ints, start: int, stop: int, y: Floats, out: Floats
+) -> None:
+    """Add ``A' y`` over rows ``start`` to ``stop`` to ``out`` (p,)."""
+    for i in range(start, stop):
+        for k in range(indptr[i], indptr[i + 1]):
+            out[indices[k]] += data[k] * y[i]
+
+
+@kernel
+def gram_dot_vector_add(
+    data: Array, indices: Ints, indptr: Ints, start: int, stop: int, x: Floats, out: Floats
+) -> None:
+    """Add ``A'(A x)`` over rows ``start`` to ``stop`` to ``out`` (p,), one row at a time."""
+    for i in range(start, stop):
+        y = 0.0
+        for k in range(indptr[i], indptr[i + 1]):
+            y += data[k] * x[indices[k]]
+        for k in range(indptr[i], indptr[i + 1]):
+            out[indices[k]] += data[k] * y

@@ -135,6 +135,105 @@ class Astype(Step):
         return np.dtype(self.name)
 
 
+@dataclass(frozen=True)
+class Clip(Step):
+    """min(x, high)."""
+
+    high: float
+
+    def apply(self, X: CSR, rows: Rows) -> None:
+        np.minimum(X.data, self.high, out=X.data)
+
+
+@dataclass(frozen=True)
+class Standardize(Step):
+    """z_ij = (x_ij - mean_j) / std_j, within [-max_value, max_value] where that is given."""
+
+    keeps_zeros: ClassVar[bool] = False
+    by_col: ClassVar[tuple[str, ...]] = ("mean", "std")
+    mean: Array
+    std: Array
+    max_value: float | None = None
+
+    def apply_dense(self, X: Array, rows: Rows) -> Array:
+        return self.clipped((X - self.mean) / self.std)
+
+    def clipped(self, z: Array) -> Array:
+        """Return values within the bounds, where there are any."""
+        return z if self.max_value is None else np.clip(z, -self.max_value, self.max_value)
+
+    @property
+    def of_zero(self) -> Array:
+        """What a zero of each feature becomes."""
+        return self.clipped(-self.mean / self.std)
+
+    def without_offset(self) -> StandardizeStored:
+        """Return the step that gives ``z_ij`` less what a zero of feature ``j`` becomes."""
+        return StandardizeStored(self.mean, self.std, self.max_value)
+
+
+@dataclass(frozen=True)
+class StandardizeStored(Step):
+    """z_ij - z(0)_j: what :class:`Standardize` gives, less the row that makes it dense."""
+
+    by_col: ClassVar[tuple[str, ...]] = ("mean", "std")
+    mean: Array
+    std: Array
+    max_value: float | None = None
+
+    def apply(self, X: CSR, rows: Rows) -> None:
+        whole = Standardize(self.mean, self.std, self.max_value)
+        j = X.indices
+        X.data[:] = whole.clipped((X.data - self.mean[j]) / self.std[j]) - whole.of_zero[j]
+
+
+@dataclass(frozen=True)
+class LogRatio(Step):
+    """log(x_ij + pseudocount) - of_row_i - of_col_j; not finite where x_ij + pseudocount is 0."""
+
+    keeps_zeros: ClassVar[bool] = False
+    by_row: ClassVar[tuple[str, ...]] = ("of_row",)
+    by_col: ClassVar[tuple[str, ...]] = ("of_col",)
+    pseudocount: float
+    of_row: Array | None = None
+    of_col: Array | None = None
+
+    def apply_dense(self, X: Array, rows: Rows) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            y: Array = np.log(X + X.dtype.type(self.pseudocount))
+            if self.of_row is not None:
+                y -= self.of_row[rows][:, None].astype(y.dtype)
+            if self.of_col is not None:
+                y -= self.of_col.astype(y.dtype)
+        return y
+
+
+@dataclass(frozen=True)
+class Dsb(Step):
+    """(log(x_ij + pseudocount) - mean_j) / std_j - noise_i slope_j, within [low, high]."""
+
+    keeps_zeros: ClassVar[bool] = False
+    by_row: ClassVar[tuple[str, ...]] = ("noise",)
+    by_col: ClassVar[tuple[str, ...]] = ("mean", "std", "slope")
+    pseudocount: float
+    mean: Array
+    std: Array | None = None
+    noise: Array | None = None
+    slope: Array | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def apply_dense(self, X: Array, rows: Rows) -> Array:
+        y = np.log(X.astype(np.float64) + self.pseudocount) - self.mean
+        if self.std is not None:
+            y /= self.std
+        if self.noise is not None and self.slope is not None:
+            y -= np.outer(self.noise[rows], self.slope)
+        if self.low is not None or self.high is not None:
+            np.clip(y, self.low, self.high, out=y)
+        return y
+
+
 def to_record(step: Step) -> dict[str, Any]:
     """Return a step as a dictionary that can be written into ``uns``; unset fields are left out."""
     values = {field.name: getattr(step, field.name) for field in fields(step)}

@@ -1,0 +1,162 @@
+"""What the decompositions ask of a pass: moments of the features, products, the Gram matrix."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lazymu.stream import Block, Reducer, RowPieces
+from lazymu.typing import Array, Float64s, Floats
+
+SLAB_VALUES = 1 << 21
+"""Values of a dense piece of a block: 16 MiB in float64."""
+DENSE_SHARE = 0.2
+"""Above this share of nonzeros a dense product is faster than a sparse one."""
+
+
+class Moments(NamedTuple):
+    """Number of cells, mean and sum of squared deviations of each feature."""
+
+    n: float
+    mean: Float64s
+    m2: Float64s
+
+
+class ColumnMoments(Reducer[Moments, Moments]):
+    """Moments of each feature, merged without cancellation."""
+
+    def __init__(self, n_vars: int) -> None:
+        self.n_vars = n_vars
+
+    @property
+    def state_bytes(self) -> int:
+        return 5 * 8 * self.n_vars
+
+    def init(self) -> Moments:
+        return Moments(0.0, np.zeros(self.n_vars), np.zeros(self.n_vars))
+
+    def chunk(self, state: Moments, block: Block) -> Moments:
+        from lazymu.kernels.moments import group_moments
+
+        X = block.X
+        groups = np.zeros(X.shape[0], dtype=np.int64)
+        n, mean, m2 = group_moments(X.data, X.indices, X.indptr, groups, 1, self.n_vars)
+        return self.combine(state, Moments(float(n[0]), mean[0], m2[0]))
+
+    def combine(self, a: Moments, b: Moments) -> Moments:
+        from lazymu.kernels.moments import merge_moments
+
+        n_a, n_b = np.array([a.n]), np.array([b.n])
+        n, mean, m2 = merge_moments(n_a, a.mean[None], a.m2[None], n_b, b.mean[None], b.m2[None])
+        return Moments(float(n[0]), mean[0], m2[0])
+
+    def finalize(self, state: Moments) -> Moments:
+        return state
+
+
+class Dot(Reducer[RowPieces, Floats]):
+    """``C V`` (obs, k) as float32, summed in float64."""
+
+    def __init__(self, n_obs: int, V: Floats) -> None:
+        self.n_obs, self.V = n_obs, np.ascontiguousarray(V)
+
+    @property
+    def operand_bytes(self) -> int:
+        # The result, and its pieces before they are put together.
+        return int(self.V.nbytes + 2 * 4 * self.n_obs * self.V.shape[1])
+
+    def init(self) -> RowPieces:
+        return RowPieces()
+
+    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+        from lazymu.kernels.products import dot
+
+        X = block.X
+        Y = np.empty((X.shape[0], self.V.shape[1]))
+        dot(X.data, X.indices, X.indptr, self.V, Y)
+        state.append((block.rows, Y.astype(np.float32)))
+        return state
+
+    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
+        a.extend(b)
+        return a
+
+    def finalize(self, state: RowPieces) -> Floats:
+        return state.assemble(self.n_obs, (self.V.shape[1],), np.float32)
+
+
+class GramDot(Reducer[Float64s, Float64s]):
+    """``C'(C Q)`` (var, l), summed in float64.
+
+    ``held_bytes`` is what the caller holds meanwhile, so that the block plan leaves room for it.
+    """
+
+    def __init__(self, Q: Floats, held_bytes: int = 0) -> None:
+        self.Q, self.held_bytes = np.ascontiguousarray(Q), held_bytes
+
+    @property
+    def state_bytes(self) -> int:
+        return 8 * self.Q.size
+
+    @property
+    def operand_bytes(self) -> int:
+        return int(self.Q.nbytes) + self.held_bytes
+
+    def init(self) -> Float64s:
+        return np.zeros(self.Q.shape)
+
+    def chunk(self, state: Float64s, block: Block) -> Float64s:
+        from lazymu.kernels.products import gram_dot_add
+
+        X = block.X
+        gram_dot_add(X.data, X.indices, X.indptr, self.Q, state)
+        return state
+
+    def combine(self, a: Float64s, b: Float64s) -> Float64s:
+        a += b
+        return a
+
+    def finalize(self, state: Float64s) -> Float64s:
+        return state
+
+
+class Gram(Reducer[Float64s, Float64s]):
+    """``C'C`` (var, var), summed in float64: entry by entry where ``C`` is sparse, else by BLAS."""
+
+    def __init__(self, n_vars: int) -> None:
+        self.n_vars = n_vars
+
+    @property
+    def state_bytes(self) -> int:
+        return 8 * self.n_vars**2
+
+    @property
+    def operand_bytes(self) -> int:
+        return self.state_bytes + 8 * SLAB_VALUES
+
+    def init(self) -> Float64s:
+        return np.zeros((self.n_vars, self.n_vars))
+
+    def chunk(self, state: Float64s, block: Block) -> Float64s:
+        from scipy.linalg.blas import dsyrk
+
+        from lazymu.kernels.gram import add_gram
+
+        X = block.X
+        if X.nnz <= DENSE_SHARE * X.shape[0] * X.shape[1]:
+            add_gram(X.data, X.indices, X.indptr, state)
+            return state
+        rows = max(1, SLAB_VALUES // max(self.n_vars, 1))
+        for start in range(0, X.shape[0], rows):
+            slab: Array = X[start : start + rows].toarray().astype(np.float64)
+            # BLAS sees the transposes, for which the upper triangle is the lower one.
+            dsyrk(1.0, slab.T, beta=1.0, c=state.T, lower=1, overwrite_c=1)
+        return state
+
+    def combine(self, a: Float64s, b: Float64s) -> Float64s:
+        a += b
+        return a
+
+    def finalize(self, state: Float64s) -> Float64s:
+        return np.triu(state) + np.triu(state, 1).T

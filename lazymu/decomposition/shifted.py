@@ -1,0 +1,49 @@
+"""Sparse matrices with one row added to all rows: centring and scaling without a dense copy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lazymu.stream import LazyMatrix
+from lazymu.stream.steps import Standardize
+from lazymu.typing import Float64s, Floats
+
+
+def sparse_part(matrix: LazyMatrix) -> tuple[LazyMatrix, Float64s]:
+    """Return sparse ``C`` and ``m`` (var,) with ``matrix = C - 1 m'``.
+
+    Standardizing as the last step sends every implicit zero of a feature to one value, its
+    ``-m``: what is stored beside it stays as sparse as it was, clipping included.
+    """
+    last = matrix.steps[-1] if matrix.steps else None
+    if not isinstance(last, Standardize):
+        return matrix, np.zeros(matrix.shape[1])
+    sparse = matrix.counts.with_steps(*matrix.steps[:-1], last.without_offset())
+    return sparse, -last.of_zero
+
+
+class Shift(NamedTuple):
+    """What turns products with ``C`` into products with ``B = C - 1 m'``."""
+
+    n: float
+    mean: Float64s
+    """Mean of each feature of ``C``."""
+    m: Float64s
+    """The row that is taken off: ``mean`` itself where ``B`` is centred."""
+
+    def gram_dot(self, W: Float64s, Q: Floats) -> Float64s:
+        """Return ``B'(B Q)`` of ``W = C'(C Q)``: minus ``n (mean m' + m mean' - m m') Q``."""
+        of_m, of_mean = self.m @ Q, self.mean @ Q
+        return W - self.n * (np.outer(self.mean, of_m) + np.outer(self.m, of_mean - of_m))
+
+    def gram(self, G: Float64s) -> Float64s:
+        """Return ``B'B`` of ``G = C'C``."""
+        cross = np.outer(self.mean, self.m)
+        return G - self.n * (cross + cross.T - np.outer(self.m, self.m))
+
+    def dot(self, Y: Floats, V: Floats) -> Floats:
+        """Return ``B V`` of ``Y = C V``, in place."""
+        Y -= (self.m @ V).astype(Y.dtype)
+        return Y
