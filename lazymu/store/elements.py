@@ -11,6 +11,7 @@ import pandas as pd
 from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
 from lazymu.store.roots import Root, StoredArray
 from lazymu.store.sources import CSRSource, DenseSource, MatrixSource
+from lazymu.store.transpose import TransposedSource
 
 
 def as_text(value: Any) -> str:
@@ -97,7 +98,7 @@ def open_matrix(root: Root, name: str) -> MatrixSource | None:
                 explain(name, got, "a matrix is (obs, var)", "write it as two dimensions")
             )
         return DenseSource(StoredArray(root, name))
-    if encoding != "csr_matrix":
+    if encoding not in ("csr_matrix", "csc_matrix"):
         got = f"encoded as {encoding!r} in {root}"
         rule = "matrices are arrays, csr_matrix or csc_matrix"
         raise UnknownFormatError(explain(name, got, rule, "write it again as one of them"))
@@ -109,4 +110,6 @@ def open_matrix(root: Root, name: str) -> MatrixSource | None:
     data, indices, indptr = (
         StoredArray(root, f"{name}/{part}") for part in ("data", "indices", "indptr")
     )
+    if encoding == "csc_matrix":
+        return TransposedSource(CSRSource(data, indices, indptr, (n_vars, n_obs)))
     return CSRSource(data, indices, indptr, (n_obs, n_vars))

@@ -1,0 +1,190 @@
+"""Arrays on disk that grow by rows: how they are cut, compressed, appended to and widened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lazymu.errors import ArgumentError, explain
+from lazymu.typing import Array
+
+H5_CHUNK_VALUES = 1 << 17
+"""HDF5 caches chunks of up to about a megabyte."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the arrays of matrices are cut and compressed.
+
+    Parameters
+    ----------
+    chunk_values
+        Values of a chunk.
+    shard_values
+        Values of a shard (a file of several chunks, Zarr format 3), None for a file per chunk.
+        A shard of each array is held in memory while it is written.
+    compression
+        HDF5 filter; Zarr arrays are compressed by Blosc (lz4, bytes shuffled).
+    """
+
+    chunk_values: int = 1 << 20
+    shard_values: int | None = None
+    compression: str | None = "gzip"
+
+    def __post_init__(self) -> None:
+        if self.chunk_values < 1:
+            rule = "a chunk holds at least one value"
+            raise ArgumentError(explain("chunk_values", self.chunk_values, rule, "pass 1 << 20"))
+        if self.shard_values is not None and self.shard_values % self.chunk_values:
+            rule = f"a shard holds whole chunks of {self.chunk_values} values"
+            fix = f"pass a multiple, e.g. {64 * self.chunk_values}"
+            raise ArgumentError(explain("shards", self.shard_values, rule, fix))
+
+
+def is_h5(group: Any) -> bool:
+    """Return whether a group is of an HDF5 file rather than of a Zarr store."""
+    return isinstance(group, h5py.Group)
+
+
+def rows_of(values: int, width: int | None) -> int:
+    """Return how many rows of an array of some width hold about so many values."""
+    return max(1, values // max(1, width or 1))
+
+
+def create_array(
+    group: Any, name: str, n_rows: int, width: int | None, dtype: Any, layout: Layout
+) -> Any:
+    """Create an array (n_rows,) or (n_rows, width) that can be resized by rows."""
+    shape = (n_rows,) if width is None else (n_rows, width)
+    limit = H5_CHUNK_VALUES if is_h5(group) else layout.chunk_values
+    values = min(limit, layout.chunk_values)
+    chunks = (rows_of(values, width), *(() if width is None else (max(1, min(width, values)),)))
+    if is_h5(group):
+        return _create_h5(group, name, shape, dtype, chunks, layout)
+    shards = None
+    if layout.shard_values is not None:
+        per_shard = layout.shard_values // layout.chunk_values
+        shards = (chunks[0] * per_shard, *chunks[1:])
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shards,
+        compressors=blosc(group.metadata.zarr_format, np.dtype(dtype).itemsize),
+        fill_value=0,
+        # Every chunk is written, so that a chunk that is absent later is known to be lost.
+        config={"write_empty_chunks": True},
+    )
+
+
+def _create_h5(
+    group: Any, name: str, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...], layout: Any
+) -> Any:
+    if 0 in shape[1:]:
+        return group.create_dataset(name, shape=shape, dtype=dtype)
+    filters = {"compression": layout.compression, "shuffle": layout.compression is not None}
+    maxshape = (None, *shape[1:])
+    return group.create_dataset(
+        name, shape=shape, maxshape=maxshape, dtype=dtype, chunks=chunks, **filters
+    )
+
+
+def blosc(zarr_format: int, itemsize: int) -> Any:
+    """Return the compressor of matrices: Blosc lz4 with shuffled bytes, the fastest to read."""
+    if zarr_format == 2:
+        from numcodecs import Blosc
+
+        return Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
+    from zarr.codecs import BloscCodec
+
+    return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=itemsize)
+
+
+class Appender:
+    """An array on disk that rows are appended to; whole chunks or shards are written at once.
+
+    Parameters
+    ----------
+    group, name
+        Where the array is created.
+    width
+        Columns of a two-dimensional array, None for a vector.
+    dtype
+        Type of the values; :meth:`widen` changes it.
+    layout
+        Chunks and shards.
+    capacity
+        Rows at most.
+    """
+
+    def __init__(
+        self, group: Any, name: str, width: int | None, dtype: Any, layout: Layout, capacity: int
+    ) -> None:
+        self._group, self._name, self._width = group, name, width
+        self._layout, self._capacity = layout, capacity
+        self.dtype = np.dtype(dtype)
+        self.length = 0
+        self._pending: list[Array] = []
+        self._n_pending = 0
+        self._array = create_array(group, name, capacity, width, dtype, layout)
+        self._unit = _unit_rows(self._array)
+
+    def append(self, rows: Array) -> None:
+        """Append rows; they are cast to the array's type."""
+        self._pending.append(rows)
+        self._n_pending += len(rows)
+        if self._n_pending >= self._unit:
+            self._flush(self._n_pending - self._n_pending % self._unit)
+
+    def _flush(self, n_rows: int) -> None:
+        """Write the first pending rows, and keep a copy of the others."""
+        rows = np.concatenate([piece.astype(self.dtype, copy=False) for piece in self._pending])
+        if n_rows:
+            self._array[self.length : self.length + n_rows] = rows[:n_rows]
+        self.length += n_rows
+        self._pending = [rows[n_rows:].copy()]
+        self._n_pending -= n_rows
+
+    def widen(self, dtype: Any) -> None:
+        """Change the type of what was written and of what follows; pending rows are kept."""
+        old, self.dtype = self._array, np.dtype(dtype)
+        if not self.length:
+            del self._group[self._name]
+            self._array = self._create(self._name)
+            return
+        # Zarr cannot rename an array: the wider copy is made beside the old one, and brought back.
+        beside = f"{self._name}-wider"
+        wider = self._create(beside)
+        self._copy(old, wider)
+        del self._group[self._name]
+        self._array = self._create(self._name)
+        self._copy(wider, self._array)
+        del self._group[beside]
+
+    def _create(self, name: str) -> Any:
+        return create_array(
+            self._group, name, self._capacity, self._width, self.dtype, self._layout
+        )
+
+    def _copy(self, old: Any, new: Any) -> None:
+        for start in range(0, self.length, self._unit):
+            rows = slice(start, min(start + self._unit, self.length))
+            new[rows] = np.asarray(old[rows]).astype(self.dtype)
+
+    def close(self) -> Any:
+        """Write what is pending, cut the array to its length, and return it."""
+        if self._pending:
+            self._flush(self._n_pending)
+        if self.length != self._capacity:
+            self._array.resize((self.length, *self._array.shape[1:]))
+        return self._array
+
+
+def _unit_rows(array: Any) -> int:
+    """Return the rows that are written at once: those of a shard, or of a chunk."""
+    pieces = getattr(array, "shards", None) or array.chunks or array.shape
+    return max(1, int(pieces[0]))

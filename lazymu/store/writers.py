@@ -1,0 +1,136 @@
+"""Matrices written block by block, in AnnData's encodings: CSR (or CSC) and dense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from lazymu.store.arrays import Appender, Layout, is_h5
+from lazymu.store.dtypes import INT32_VALUES, index_dtype, narrowest, wider
+from lazymu.typing import CSR
+
+
+class MatrixWriter(Protocol):
+    """Takes the rows of a matrix in order."""
+
+    def append(self, X: CSR) -> None:
+        """Write the next rows."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending, and the attributes by which the matrix is found."""
+        ...
+
+
+class CSRWriter:
+    """Rows of a sparse matrix, written as `data`, `indices` and `indptr`.
+
+    Parameters
+    ----------
+    parent, name
+        Where the group is created.
+    n_cols
+        Length of a row.
+    dtype
+        Type that values start with.
+    layout
+        Chunks and shards.
+    capacity
+        Stored values at most.
+    expected
+        Stored values by estimate: `indices` are 32-bit until 2^31 values have come, or are expected.
+    narrow
+        Widen the type of the values where one comes that it does not hold; else cast to it.
+    encoding
+        ``"csr_matrix"``, or ``"csc_matrix"`` where what is appended are columns.
+    """
+
+    def __init__(
+        self,
+        parent: Any,
+        name: str,
+        n_cols: int,
+        *,
+        dtype: Any,
+        layout: Layout,
+        capacity: int,
+        expected: int | None = None,
+        narrow: bool = False,
+        encoding: str = "csr_matrix",
+    ) -> None:
+        self.group = parent.create_group(name)
+        self._n_cols, self._narrow, self._layout = n_cols, narrow, layout
+        self._encoding = encoding
+        n_values = capacity if expected is None or is_h5(parent) else expected
+        indices = index_dtype(n_values, n_cols)
+        self._data = Appender(self.group, "data", None, dtype, layout, capacity)
+        self._indices = Appender(self.group, "indices", None, indices, layout, capacity)
+        self._lengths: list[Any] = [np.zeros(1, dtype=np.int64)]
+        self._n_values = 0
+
+    def append(self, X: CSR) -> None:
+        if self._narrow:
+            needed = wider(self._data.dtype, narrowest(X.data))
+            if needed != self._data.dtype:
+                self._data.widen(needed)
+        self._n_values += X.nnz
+        if self._n_values >= INT32_VALUES and self._indices.dtype == np.int32:
+            self._indices.widen(np.int64)
+        self._data.append(X.data)
+        self._indices.append(X.indices)
+        self._lengths.append(np.diff(X.indptr))
+
+    def close(self) -> None:
+        self._data.close()
+        self._indices.close()
+        indptr = np.cumsum(np.concatenate(self._lengths), dtype=np.int64)
+        offsets = Appender(
+            self.group, "indptr", None, self._indices.dtype, self._layout, len(indptr)
+        )
+        offsets.append(indptr)
+        offsets.close()
+        shape = (len(indptr) - 1, self._n_cols)
+        if self._encoding == "csc_matrix":
+            shape = shape[::-1]
+        self.group.attrs["encoding-type"] = self._encoding
+        self.group.attrs["encoding-version"] = "0.1.0"
+        self.group.attrs["shape"] = shape if is_h5(self.group) else list(shape)
+
+
+class DenseWriter:
+    """Rows of a matrix, written as a dense array; parameters are those of :class:`CSRWriter`."""
+
+    def __init__(
+        self,
+        parent: Any,
+        name: str,
+        n_cols: int,
+        *,
+        dtype: Any,
+        layout: Layout,
+        capacity: int,
+        narrow: bool = False,
+    ) -> None:
+        self._narrow = narrow
+        self._rows = Appender(parent, name, n_cols, dtype, layout, capacity)
+
+    def append(self, X: CSR) -> None:
+        if self._narrow:
+            needed = wider(self._rows.dtype, narrowest(X.data))
+            if needed != self._rows.dtype:
+                self._rows.widen(needed)
+        self._rows.append(X.toarray())
+
+    def close(self) -> None:
+        array = self._rows.close()
+        array.attrs["encoding-type"] = "array"
+        array.attrs["encoding-version"] = "0.2.0"
+
+
+def write_all(writer: MatrixWriter, blocks: Iterable[CSR]) -> None:
+    """Write all rows of a matrix."""
+    for X in blocks:
+        writer.append(X)
+    writer.close()
