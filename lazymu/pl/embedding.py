@@ -15,7 +15,7 @@ from lazymu.pl.colorings import Coloring, colorings_of, of_cells
 from lazymu.pl.coordinates import Embedding, dimension_pairs, find_embedding
 from lazymu.pl.draw.embedding import GridStyle, Panel, draw_embedding
 from lazymu.pl.draw.legend import LegendStyle
-from lazymu.pl.draw.panels import Shown, finish
+from lazymu.pl.draw.panels import Shown, finish, one_or_all
 from lazymu.pl.draw.points import PointStyle
 from lazymu.pl.draw.scale import Bound, ColorScale, one_for_each
 from lazymu.pl.groups import Palette
@@ -235,7 +235,8 @@ def embedding(
         GridStyle(ncols=ncols, hspace=hspace, wspace=wspace, frameon=frameon),
         ax,
     )
-    return finish(figure, axes, own=ax is None, show=show, save=save, return_fig=return_fig)
+    result = one_or_all(axes)
+    return finish(figure, result, own=ax is None, show=show, save=save, return_fig=return_fig)
 
 
 def umap(data: Data, **options: Unpack[EmbeddingOptions]) -> Shown:

@@ -76,6 +76,35 @@ def _from_numbers(values: Float64s, bins: int) -> Groups:
     return pd.Categorical(ranges.cat.rename_categories(labels))
 
 
+def label_of(groupby: GroupBy | None) -> str:
+    """Return what to call the groups: the column's or the Series' name, if any."""
+    if isinstance(groupby, pd.Series):
+        return "" if groupby.name is None else str(groupby.name)
+    return groupby if isinstance(groupby, str) else ""
+
+
+def in_order(groups: Groups, order: Sequence[str] | None) -> list[int]:
+    """Return the codes of the groups to show: those named, else all that have cells.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no group of a name, or none with cells.
+    """
+    labels = [str(label) for label in groups.categories]
+    if order is not None:
+        unknown = [name for name in order if str(name) not in labels]
+        if unknown:
+            rule = f"the groups are {', '.join(labels[:20])}"
+            raise ArgumentError(explain("order", repr(unknown[0]), rule, "name some of them"))
+        return [labels.index(str(name)) for name in order]
+    present = np.unique(groups.codes[groups.codes >= 0])
+    if len(present) == 0:
+        rule = "no cell has a group"
+        raise ArgumentError(explain("groupby", "all missing", rule, "pass another column"))
+    return [int(code) for code in present]
+
+
 def category_colors(
     data: Data, name: str | None, categories: Sequence[str], palette: Palette = None
 ) -> list[str]:
@@ -96,11 +125,11 @@ def category_colors(
         raise ArgumentError(explain("color", f"{len(categories)} categories", rule, fix))
     found = None if name is None else find(data, name, Lookup())
     if not isinstance(found, Column):
-        return _new_colors(categories, palette)
+        return new_colors(categories, palette)
     uns, key = found.owner.uns, colors_key(found.column)
     if palette is None and key in uns and (stored := _valid(uns[key], len(categories))):
         return stored
-    uns[key] = _new_colors(categories, palette)
+    uns[key] = new_colors(categories, palette)
     return list(uns[key])
 
 
@@ -114,7 +143,8 @@ def _valid(stored: Any, n: int) -> list[str]:
     return [to_hex(color) for color in colors[:n]]
 
 
-def _new_colors(categories: Sequence[str], palette: Palette) -> list[str]:
+def new_colors(categories: Sequence[str], palette: Palette) -> list[str]:
+    """Return a colour for each category as hex, from the palette where there is one."""
     from matplotlib.colors import is_color_like, to_hex
 
     if palette is None:

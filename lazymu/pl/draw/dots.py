@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.gridspec import GridSpecBase
 
 _LARGEST_DOT = 200.0
 _SIZE_EXPONENT = 1.5
@@ -70,28 +71,50 @@ def figure_size(fractions: pd.DataFrame, style: DotStyle) -> tuple[float, float]
 
 
 def draw_dots(
-    figure: Figure | SubFigure, fractions: pd.DataFrame, means: pd.DataFrame, style: DotStyle
+    fractions: pd.DataFrame,
+    means: pd.DataFrame,
+    style: DotStyle,
+    *,
+    figsize: tuple[float, float] | None = None,
+    ax: Axes | None = None,
 ) -> dict[str, Axes]:
     """Draw a dot for each group (row) and feature (column); return the axes by what they show.
 
     A dot's area grows with the fraction to the power 1.5, as in scanpy.
     """
-    grid = figure.add_gridspec(
-        2, 2, width_ratios=[figure_size(fractions, style)[0] - _LEGEND_INCHES, _LEGEND_INCHES]
-    )
-    main = figure.add_subplot(grid[:, 0])
+    wanted = figure_size(fractions, style)
+    main, sizes, bar_axes = _places(wanted if figsize is None else figsize, ax)
     bounds = style.bounds(fractions)
     mappable = _dots(main, fractions, means, style, bounds)
-    sizes = figure.add_subplot(grid[0, 1])
     _size_legend(sizes, style, bounds)
-    bar_room = figure.add_subplot(grid[1, 1])
-    bar_room.axis("off")
-    bar_axes = bar_room.inset_axes((0.05, 0.4, 0.9, 0.12))
-    bar = figure.colorbar(mappable, cax=bar_axes, orientation="horizontal")
+    bar = main.figure.colorbar(mappable, cax=bar_axes, orientation="horizontal")
     bar.outline.set_linewidth(0.5)
     bar_axes.set_title(style.colorbar_title or "", fontsize="small")
     bar_axes.tick_params(labelsize="small")
     return {"mainplot_ax": main, "size_legend_ax": sizes, "color_legend_ax": bar_axes}
+
+
+def _places(inches: tuple[float, float], ax: Axes | None) -> tuple[Axes, Axes, Axes]:
+    """Return axes for the dots, the legend of sizes and the colour bar, side by side."""
+    from matplotlib import pyplot
+
+    layout = {"width_ratios": (max(inches[0] - _LEGEND_INCHES, 1.0), _LEGEND_INCHES)}
+    figure: Figure | SubFigure
+    grid: GridSpecBase
+    if ax is None:
+        figure = new = pyplot.figure(figsize=inches, layout="constrained")
+        grid = new.add_gridspec(1, 2, **layout)
+    else:
+        place = ax.get_subplotspec()
+        if place is None:
+            rule = "it must stand in a grid, whose place the dots and legends share"
+            raise ArgumentError(explain("ax", "free axes", rule, "take it from plt.subplots()"))
+        figure = ax.figure
+        ax.axis("off")
+        grid = place.subgridspec(1, 2, **layout)
+    beside = grid[0, 1].subgridspec(5, 1, height_ratios=(1, 1.2, 1.6, 0.4, 1))
+    main, sizes, bar = (figure.add_subplot(spot) for spot in (grid[0, 0], beside[1], beside[3]))
+    return main, sizes, bar
 
 
 def _dots(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from lazymu.errors import ArgumentError, explain
 
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 Shown: TypeAlias = "Figure | Axes | list[Axes] | None"
 """What a plot returns: None once shown; else its axes, or its figure where that was asked for."""
+
+T = TypeVar("T")
 
 _BACKENDS_TO_FILES = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
@@ -65,15 +66,20 @@ def check_one_panel(n: int) -> None:
         raise ArgumentError(explain("ax", "one axes", rule, "leave it out, or ask for one panel"))
 
 
+def one_or_all(axes: list[Axes]) -> Axes | list[Axes]:
+    """Return the only axes of a list itself, as scanpy's plots do."""
+    return axes[0] if len(axes) == 1 else axes
+
+
 def finish(
     figure: Figure,
-    axes: Sequence[Axes],
+    axes: T,
     *,
     own: bool,
     show: bool | None,
     save: str | Path | None,
     return_fig: bool = False,
-) -> Shown:
+) -> T | Figure | None:
     """Save and show the figure as asked; return None once shown, else what was asked for.
 
     With ``show=None`` a figure of our ``own`` is shown where the backend has a screen.
@@ -87,7 +93,7 @@ def finish(
 
         pyplot.show()
         return None
-    return axes[0] if len(axes) == 1 else list(axes)
+    return axes
 
 
 def _has_screen() -> bool:

@@ -19,11 +19,12 @@ DensityNorm: TypeAlias = Literal["area", "count", "width"]
 _HALF_WIDTH = 0.4
 _MOST_POINTS = 5_000  # of a violin: more would be a black bar
 _SEED = 0
+_LETTER_INCHES = 0.09
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViolinStyle:
-    """How violins look."""
+    """How violins look; ``jitter`` is how far points may stand from the middle."""
 
     log: bool = False
     stripplot: bool = True
@@ -56,13 +57,13 @@ def draw_violins(
         half = shape[1] * scales[x]
         ax.fill_betweenx(shape[0], x - half, x + half, facecolor=color, edgecolor="0.3", lw=0.6)
         if style.stripplot:
-            _strip(ax, x, sample, style, generator)
+            _strip(ax, x, sample, (shape[0], half), style, generator)
         ax.hlines(float(np.median(sample)), x - 0.12, x + 0.12, color="white", lw=2, zorder=3)
         ax.hlines(float(np.median(sample)), x - 0.1, x + 0.1, color="black", lw=1, zorder=3)
     if style.log:
         ax.set_yscale("log")
     ax.set_xlim(-0.6, len(samples) - 0.4)
-    ax.set_xticks(range(len(labels)), labels, rotation=_rotation(labels, style))
+    ax.set_xticks(range(len(labels)), labels, rotation=_rotation(ax, labels, style))
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -84,19 +85,27 @@ def _scales(norm: DensityNorm, peaks: Sequence[float], counts: Sequence[int]) ->
 
 
 def _strip(
-    ax: Axes, x: int, sample: Float64s, style: ViolinStyle, generator: np.random.Generator
+    ax: Axes,
+    x: int,
+    sample: Float64s,
+    outline: tuple[Float64s, Float64s],
+    style: ViolinStyle,
+    generator: np.random.Generator,
 ) -> None:
+    """Draw points at random places within the violin, no farther from its middle than jitter."""
     shown = sample
     if len(sample) > _MOST_POINTS:
         shown = generator.choice(sample, _MOST_POINTS, replace=False)
-    places = x + generator.uniform(-style.jitter, style.jitter, len(shown))
+    reach = np.minimum(np.interp(shown, *outline), style.jitter)
+    places = x + reach * generator.uniform(-1, 1, len(shown))
     points = ax.scatter(places, shown, s=style.size, color="black", linewidths=0, rasterized=True)
     points.set_alpha(min(1.0, 300 / max(len(shown), 1) + 0.15))
     points.set_in_layout(False)
 
 
-def _rotation(labels: Sequence[str], style: ViolinStyle) -> float:
+def _rotation(ax: Axes, labels: Sequence[str], style: ViolinStyle) -> float:
     """Return the asked rotation, or upright text where labels would run into each other."""
     if style.rotation is not None:
         return style.rotation
-    return 90.0 if len(labels) > 1 and sum(map(len, labels)) > 45 else 0.0
+    inches = ax.get_window_extent().width / ax.figure.dpi / max(len(labels), 1)
+    return 90.0 if max(map(len, labels), default=0) * _LETTER_INCHES > inches else 0.0
