@@ -2,6 +2,8 @@
 
 from lazymu.pl.dotplot import dotplot
 from lazymu.pl.embedding import embedding, pca, umap
+from lazymu.pl.modality_weights import modality_weights
+from lazymu.pl.qc import qc
 from lazymu.pl.violin import violin
 
-__all__ = ["dotplot", "embedding", "pca", "umap", "violin"]
+__all__ = ["dotplot", "embedding", "modality_weights", "pca", "qc", "umap", "violin"]

@@ -45,7 +45,7 @@ def grouping(data: Data, groupby: GroupBy, *, bins: int = 7) -> Groups:
     elif isinstance(groupby, pd.Series):
         values = plain_values(_aligned(groupby, data.obs_names))
     else:
-        values = plain_values(pd.Series(groupby))
+        values = plain_values(pd.Series(list(groupby)))
         if len(values) != data.n_obs:
             rule = f"there are {data.n_obs} cells"
             raise ArgumentError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -226,15 +227,16 @@ def plain_values(column: pd.Series) -> CellValues:
 
 
 def natural_order(words: Sequence[str]) -> list[str]:
-    """Return words sorted with numbers by size: ``["2", "10", "T cell"]``.
+    """Return words sorted with the numbers in them by size.
 
     Examples
     --------
-    >>> natural_order(["10", "2", "b1"])
-    ['2', '10', 'b1']
+    >>> natural_order(["c10", "c2", "10", "2"])
+    ['2', '10', 'c2', 'c10']
     """
-    return sorted(words, key=_rank)
+    return sorted(words, key=_natural)
 
 
-def _rank(word: str) -> tuple[bool, int, str]:
-    return (False, int(word), word) if word.isdecimal() else (True, 0, word)
+def _natural(word: str) -> list[tuple[int, int, str]]:
+    parts = [part for part in re.split(r"(\d+)", word) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lazymu.errors import ArgumentError, explain
 from lazymu.pl.draw.panels import Shown, check_one_panel, finish, grid, one_or_all
-from lazymu.pl.draw.violins import DensityNorm, ViolinStyle, draw_violins
+from lazymu.pl.draw.violins import HALF_WIDTH, DensityNorm, ViolinStyle, draw_violins
 from lazymu.pl.groups import (
     GroupBy,
     Palette,
@@ -83,7 +83,7 @@ def violin(
         Where values of features come from, as in :func:`lazymu.pl.embedding`.
     stripplot, jitter, size
         Whether to draw cells as points (at most 5,000 of a violin, taken at random), how far to
-        spread them (True: 0.2), and their area in square points.
+        spread them (True: as wide as the violin), and their area in square points.
     density_norm
         Whether violins have one ``"width"``, one ``"area"``, or widths that follow the ``"count"``
         of cells.
@@ -140,7 +140,7 @@ def violin(
     style = ViolinStyle(
         log=log,
         stripplot=stripplot and bool(jitter),
-        jitter=0.2 if isinstance(jitter, bool) else jitter,
+        jitter=HALF_WIDTH if isinstance(jitter, bool) else jitter,
         size=size,
         density_norm=density_norm,
         rotation=rotation,

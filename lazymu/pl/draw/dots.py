@@ -24,6 +24,7 @@ _SIZE_EXPONENT = 1.5
 _CELL_INCHES = 0.36
 _LEGEND_INCHES = 1.5
 _LETTER_INCHES = 0.085
+_HOOK = (1.02, 1.04, 1.04, 1.02)  # of a bracket, in heights or widths of the axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +62,33 @@ class DotStyle:
 def figure_size(fractions: pd.DataFrame, style: DotStyle) -> tuple[float, float]:
     """Return the inches that the dots (groups, features), their names and the legends need."""
     rows, columns = fractions.T.axes if style.swap_axes else fractions.axes
-    wide = _LETTER_INCHES * max((len(str(name)) for name in rows), default=1)
-    high = _LETTER_INCHES * max((len(str(name)) for name in columns), default=1)
-    above = 0.4 * bool(style.title) + 0.9 * bool(style.brackets)
+    wide, high = (_LETTER_INCHES * max(len(str(name)) for name in axis) for axis in (rows, columns))
+    beside = _bracket_inches(style) if style.swap_axes else 0.0
+    above = 0.0 if style.swap_axes else _bracket_inches(style)
     return (
-        _CELL_INCHES * len(columns) + wide + _LEGEND_INCHES + 0.3,
-        max(_CELL_INCHES * len(rows) + high + above + 0.3, 2.6),
+        _CELL_INCHES * len(columns) + wide + beside + _LEGEND_INCHES + 0.3,
+        max(_CELL_INCHES * len(rows) + high + above + 0.4 * bool(style.title) + 0.3, 2.6),
     )
+
+
+def _bracket_inches(style: DotStyle) -> float:
+    """Return the room for brackets and their labels, away from the dots."""
+    if not style.brackets:
+        return 0.0
+    reach = [
+        len(label) if style.swap_axes or _turn(style, one) else 2
+        for one in style.brackets
+        for label in one[2:]
+    ]
+    return 0.25 + _LETTER_INCHES * max(reach)
+
+
+def _turn(style: DotStyle, bracket: tuple[int, int, str]) -> float:
+    """Return the angle of a label above its bracket: upright where it is wider than that."""
+    first, last, label = bracket
+    if style.bracket_rotation is not None:
+        return style.bracket_rotation
+    return 90.0 if _LETTER_INCHES * len(label) > _CELL_INCHES * (last - first + 1) else 0.0
 
 
 def draw_dots(
@@ -82,8 +103,9 @@ def draw_dots(
 
     A dot's area grows with the fraction to the power 1.5, as in scanpy.
     """
-    wanted = figure_size(fractions, style)
-    main, sizes, bar_axes = _places(wanted if figsize is None else figsize, ax)
+    inches = figure_size(fractions, style) if figsize is None else figsize
+    n_columns = fractions.shape[0 if style.swap_axes else 1]
+    main, sizes, bar_axes = _places(inches, n_columns, ax)
     bounds = style.bounds(fractions)
     mappable = _dots(main, fractions, means, style, bounds)
     _size_legend(sizes, style, bounds)
@@ -94,11 +116,13 @@ def draw_dots(
     return {"mainplot_ax": main, "size_legend_ax": sizes, "color_legend_ax": bar_axes}
 
 
-def _places(inches: tuple[float, float], ax: Axes | None) -> tuple[Axes, Axes, Axes]:
+def _places(
+    inches: tuple[float, float], n_columns: int, ax: Axes | None
+) -> tuple[Axes, Axes, Axes]:
     """Return axes for the dots, the legend of sizes and the colour bar, side by side."""
     from matplotlib import pyplot
 
-    layout = {"width_ratios": (max(inches[0] - _LEGEND_INCHES, 1.0), _LEGEND_INCHES)}
+    layout = {"width_ratios": (max(_CELL_INCHES * n_columns, 0.8), _LEGEND_INCHES)}
     figure: Figure | SubFigure
     grid: GridSpecBase
     if ax is None:
@@ -112,7 +136,9 @@ def _places(inches: tuple[float, float], ax: Axes | None) -> tuple[Axes, Axes, A
         figure = ax.figure
         ax.axis("off")
         grid = place.subgridspec(1, 2, **layout)
-    beside = grid[0, 1].subgridspec(5, 1, height_ratios=(1, 1.2, 1.6, 0.4, 1))
+    # Inches of: nothing, dots, their numbers and the next title, bar, nothing.
+    spare = max(inches[1] - 1.5, 0.4) / 2
+    beside = grid[0, 1].subgridspec(5, 1, height_ratios=(spare, 0.4, 0.9, 0.2, spare))
     main, sizes, bar = (figure.add_subplot(spot) for spot in (grid[0, 0], beside[1], beside[3]))
     return main, sizes, bar
 
@@ -145,57 +171,38 @@ def _dots(
     ax.set_yticks(range(n_rows), [str(name) for name in fractions.index])
     ax.tick_params(length=2)
     if style.title:
-        ax.set_title(style.title, pad=8)
+        above = 0.0 if style.swap_axes else _bracket_inches(style)
+        ax.set_title(style.title, pad=8 + 72 * above)
     _brackets(ax, style)
     return dots
 
 
 def _brackets(ax: Axes, style: DotStyle) -> None:
-    """Mark groups of features, beyond the last row or column."""
+    """Mark groups of features, beyond the last column or the first row."""
     for first, last, label in style.brackets:
-        ends = (first - 0.35, last + 0.35)
-        rotation = style.bracket_rotation
+        ends = np.repeat((first - 0.35, last + 0.35), 2)
+        middle = (first + last) / 2
         if style.swap_axes:
             across = ax.get_yaxis_transform()
-            ax.plot(
-                [1.02, 1.04, 1.04, 1.02],
-                np.repeat(ends, 2),
-                "k",
-                transform=across,
-                lw=1,
-                clip_on=False,
-            )
-            ax.text(
-                1.06,
-                (first + last) / 2,
-                label,
-                transform=across,
-                va="center",
-                rotation=rotation or 0,
-            )
+            ax.plot(_HOOK, ends, "k", transform=across, lw=1, clip_on=False)
+            turn = style.bracket_rotation or 0.0
+            ax.text(_HOOK[1] + 0.01, middle, label, transform=across, va="center", rotation=turn)
         else:
             across = ax.get_xaxis_transform()
-            ax.plot(
-                np.repeat(ends, 2),
-                [1.02, 1.04, 1.04, 1.02],
-                "k",
-                transform=across,
-                lw=1,
-                clip_on=False,
-            )
-            crowded = len(label) > 4 * (last - first + 1)
-            turn = (90 if crowded else 0) if rotation is None else rotation
-            ax.text((first + last) / 2, 1.06, label, transform=across, ha="center", rotation=turn)
+            ax.plot(ends, _HOOK, "k", transform=across, lw=1, clip_on=False)
+            turn = _turn(style, (first, last, label))
+            ax.text(middle, _HOOK[1] + 0.01, label, transform=across, ha="center", rotation=turn)
 
 
 def _size_legend(ax: Axes, style: DotStyle, bounds: tuple[float, float]) -> None:
-    shares = np.linspace(bounds[0], bounds[1], 6)[1:]
-    ax.scatter(
-        range(len(shares)), np.zeros(len(shares)), s=style.areas(shares, bounds), color="0.5"
-    )
+    low, high = bounds
+    step = 0.2 if high - low > 0.5 else (high - low) / 4
+    shares = np.arange(high, low + step / 4, -step)[::-1]
+    ax.scatter(range(len(shares)), np.zeros_like(shares), s=style.areas(shares, bounds), c="0.5")
     ax.set_xlim(-0.7, len(shares) - 0.3)
-    ax.set_ylim(-1.2, 1.2)
-    ax.set_xticks(range(len(shares)), [f"{100 * share:.0f}" for share in shares], fontsize="small")
+    ax.set_ylim(-1, 1)
+    words = [f"{100 * share:.3g}" for share in shares]
+    ax.set_xticks(range(len(shares)), words, fontsize="small")
     ax.set_yticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DensityNorm: TypeAlias = Literal["area", "count", "width"]
 
-_HALF_WIDTH = 0.4
+HALF_WIDTH = 0.4
 _MOST_POINTS = 5_000  # of a violin: more would be a black bar
 _SEED = 0
 _LETTER_INCHES = 0.09
@@ -28,7 +28,7 @@ class ViolinStyle:
 
     log: bool = False
     stripplot: bool = True
-    jitter: float = 0.2
+    jitter: float = HALF_WIDTH
     size: float = 1.0
     density_norm: DensityNorm = "width"
     rotation: float | None = None
@@ -77,11 +77,11 @@ def _shape(sample: Float64s, *, log: bool) -> tuple[Float64s, Float64s]:
 def _scales(norm: DensityNorm, peaks: Sequence[float], counts: Sequence[int]) -> list[float]:
     """Return what turns each density into a half width of at most 0.4."""
     if norm == "width":
-        return [_HALF_WIDTH / peak for peak in peaks]
+        return [HALF_WIDTH / peak for peak in peaks]
     if norm == "area":
-        return [_HALF_WIDTH / max(peaks)] * len(peaks)
+        return [HALF_WIDTH / max(peaks)] * len(peaks)
     most = max(max(counts), 1)
-    return [_HALF_WIDTH / peak * (count / most) for peak, count in zip(peaks, counts, strict=True)]
+    return [HALF_WIDTH / peak * (count / most) for peak, count in zip(peaks, counts, strict=True)]
 
 
 def _strip(
