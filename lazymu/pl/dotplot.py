@@ -66,8 +66,8 @@ def dotplot(
         Features, or columns of `obs` with numbers; a mapping makes labelled groups of them.
     groupby
         A column's name, or the group of each cell: a Series, aligned by its index, or a list.
-    use_raw, layer, gene_symbols
-        Where values come from and what features are called, as in :func:`lazymu.pl.embedding`.
+    use_raw
+        Whether values come from `raw`, as in :func:`lazymu.pl.embedding`.
     log
         Whether to take ``log(1 + x)`` first.
     num_categories
@@ -82,14 +82,20 @@ def dotplot(
         Words above the dots and the legends.
     figsize
         Inches; by default what dots and names need.
+    gene_symbols
+        Column of `var` in which features are looked up instead of `var_names`.
     var_group_rotation
         Of the labels of groups of features, in degrees.
+    layer
+        The layer that values come from.
     swap_axes
         Features as rows.
-    show, save, return_fig
+    show, save
         As in :func:`lazymu.pl.embedding`.
     ax
         Axes of a figure's grid whose place is taken.
+    return_fig
+        Return the figure.
     vmin, vmax, vcenter, norm, cmap
         The colour scale.
     dot_max, dot_min, smallest_dot

@@ -240,7 +240,23 @@ def embedding(
 
 
 def umap(data: Data, **options: Unpack[EmbeddingOptions]) -> Shown:
-    """Draw the UMAP, ``obsm["X_umap"]``; arguments are those of :func:`embedding`.
+    """Draw the UMAP, ``obsm["X_umap"]``.
+
+    Parameters
+    ----------
+    data
+        A MuData or a modality.
+    **options
+        The arguments of :func:`embedding`, but for ``basis``.
+
+    Returns
+    -------
+        As :func:`embedding`, which also says what is written and read.
+
+    References
+    ----------
+    McInnes, Healy and Melville, UMAP: uniform manifold approximation and projection (2018),
+    doi:10.48550/arXiv.1802.03426; McInnes et al., the Python package umap-learn.
 
     Examples
     --------
@@ -254,9 +270,25 @@ def umap(data: Data, **options: Unpack[EmbeddingOptions]) -> Shown:
 
 
 def pca(data: Data, **options: Unpack[EmbeddingOptions]) -> Shown:
-    """Draw principal components, ``obsm["X_pca"]``; arguments are those of :func:`embedding`.
+    """Draw principal components, ``obsm["X_pca"]``.
 
-    Of a MuData, ``embedding(mdata, "rna:X_pca")`` says whose components.
+    Of a MuData in which several modalities have them, ``embedding(mdata, "rna:X_pca")`` says whose.
+
+    Parameters
+    ----------
+    data
+        A MuData or a modality.
+    **options
+        The arguments of :func:`embedding`, but for ``basis``.
+
+    Returns
+    -------
+        As :func:`embedding`, which also says what is written and read.
+
+    References
+    ----------
+    Wolf, Angerer and Theis, SCANPY: large-scale single-cell gene expression data analysis, Genome
+    Biology (2018), doi:10.1186/s13059-017-1382-0, whose ``pl.pca`` this is.
 
     Examples
     --------
@@ -321,10 +353,12 @@ def _axis_labels(found: Embedding, pair: tuple[int, int], variance: bool) -> tup
 
 
 def _sizes(size: float | Sequence[float] | None, present: Bools) -> float | Floats | None:
-    if size is None or isinstance(size, int | float):
-        return size
+    if size is None:
+        return None
     sizes = np.asarray(size, dtype=np.float64)
+    if sizes.ndim == 0:
+        return float(sizes)
     if sizes.shape != present.shape:
-        got, rule = f"{len(sizes)} numbers", f"there are {len(present)} cells"
+        got, rule = f"of shape {sizes.shape}", f"there are {len(present)} cells"
         raise ArgumentError(explain("size", got, rule, "pass one number, or one for each cell"))
     return sizes[present]

@@ -122,7 +122,11 @@ def find(data: Data, name: str, lookup: Lookup) -> Column | Feature:
         found = _in_modality(data.mod[prefix], bare, name, prefix, lookup)
         if found is not None:
             return found
-    everywhere = [_in_modality(mod, name, name, key, lookup) for key, mod in data.mod.items()]
+    symbols = lookup.gene_symbols
+    having = {key: mod for key, mod in data.mod.items() if symbols is None or symbols in mod.var}
+    everywhere = [
+        _in_modality(mod, name, name, key, lookup) for key, mod in (having or data.mod).items()
+    ]
     several = [one for one in everywhere if one is not None]
     if not several:
         raise _unknown(data, name, lookup)

@@ -79,11 +79,13 @@ def violin(
         A column's name, or the group of each cell: a Series, aligned by its index, or a list.
     log
         Whether the axis of values is logarithmic; the density is then that of the logarithm.
-    use_raw, layer
-        Where values of features come from, as in :func:`lazymu.pl.embedding`.
+    use_raw
+        Whether values of features come from `raw`, as in :func:`lazymu.pl.embedding`.
     stripplot, jitter, size
         Whether to draw cells as points (at most 5,000 of a violin, taken at random), how far to
         spread them (True: as wide as the violin), and their area in square points.
+    layer
+        The layer that values of features come from.
     density_norm
         Whether violins have one ``"width"``, one ``"area"``, or widths that follow the ``"count"``
         of cells.

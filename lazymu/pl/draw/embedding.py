@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lazymu.pl.draw.legend import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 _BAR_INCHES = 0.7
+_TITLE_LETTERS = 36
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ def _draw_panel(
     ax: Axes, panel: Panel, points: PointStyle, legend: LegendStyle, frameon: bool | None
 ) -> _Drawn:
     mappable = draw_points(ax, panel.points, panel.values, points, panel.scale)
-    ax.set_title(panel.title)
+    ax.set_title("\n".join(fill(line, _TITLE_LETTERS) for line in panel.title.splitlines()))
     _dress(ax, panel.axis_labels, frameon)
     drawn = _Drawn()
     if isinstance(panel.values, Categories) and legend.loc == "on data":

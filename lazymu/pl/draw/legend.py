@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from lazymu.errors import ArgumentError, explain
 from lazymu.pl.draw.label_layout import overlaps, spread_boxes
 from lazymu.pl.draw.points import Categories
 from lazymu.typing import Float64s, Floats
@@ -16,6 +17,7 @@ from lazymu.typing import Float64s, Floats
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
@@ -43,8 +45,13 @@ class LegendStyle:
 
 def add_legend(ax: Axes, values: Categories, style: LegendStyle, na_color: str) -> Legend | None:
     """Write the categories with their colours beside the axes, or at a place within."""
+    from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
+    outside = style.loc == "right margin"
+    if not outside and style.loc not in Legend.codes:
+        rule = 'it must be "right margin", "on data", None or a place that matplotlib knows'
+        raise ArgumentError(explain("legend_loc", repr(style.loc), rule, 'try "upper left"'))
     labels, colors = list(values.labels), list(values.colors)
     if style.na_in_legend and (values.codes < 0).any():
         labels, colors = [*labels, "NA"], [*colors, na_color]
@@ -54,7 +61,6 @@ def add_legend(ax: Axes, values: Categories, style: LegendStyle, na_color: str) 
         Line2D([], [], linestyle="", marker="o", ms=_MARKER_POINTS, mew=0, color=color)
         for color in colors
     ]
-    outside = style.loc == "right margin"
     return ax.legend(
         handles,
         labels,
@@ -145,7 +151,7 @@ def _text_sizes(texts: list[Text]) -> Float64s:
     return np.array([(box.width, box.height) for box in boxes])
 
 
-def add_colorbar(ax: Axes, mappable: ScalarMappable, style: LegendStyle) -> None:
+def add_colorbar(ax: Axes, mappable: ScalarMappable, style: LegendStyle) -> Colorbar:
     """Put a colour bar beside the axes, with arrows where values lie beyond its ends."""
     values = mappable.get_array()
     low, high = mappable.norm.vmin, mappable.norm.vmax
@@ -163,3 +169,4 @@ def add_colorbar(ax: Axes, mappable: ScalarMappable, style: LegendStyle) -> None
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2)
+    return bar
