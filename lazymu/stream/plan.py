@@ -18,6 +18,18 @@ MAX_VALUES = 4 << 20
 """Largest block in nonzeros: beyond it nothing gets faster, and progress gets coarse."""
 
 
+RUNTIME_BYTES = 400 << 20
+"""What the interpreter, the libraries and the compiled kernels take before any block is read."""
+
+
+def working_bytes(memory_limit: int) -> int:
+    """Return the part of a memory limit that blocks and states may take.
+
+    The process itself takes `RUNTIME_BYTES`; under limits too small for that, half is planned with.
+    """
+    return max(memory_limit - RUNTIME_BYTES, memory_limit // 2)
+
+
 @dataclass(frozen=True)
 class BlockPlan:
     """Runs of rows and what reading them takes."""
@@ -58,7 +70,7 @@ def plan_blocks(
     row_values
         Stored values of each row, in the order in which the rows are read.
     memory_limit
-        Bytes that the pass may take.
+        Bytes that the process may take, results apart.
     n_threads
         Blocks in flight at the same time.
     state_bytes
@@ -81,11 +93,11 @@ def plan_blocks(
     [0, 2, 4, 6, 8, 10]
     """
     fixed = 2 * n_threads * state_bytes + operand_bytes
-    room = (memory_limit - fixed) // n_threads
+    room = (working_bytes(memory_limit) - fixed) // n_threads
     cost = np.asarray(row_values, dtype=np.int64) * BYTES_PER_VALUE + BYTES_PER_ROW
     largest = int(cost.max(initial=0))
     if largest > room:
-        needed = fixed + n_threads * largest
+        needed = fixed + n_threads * largest + RUNTIME_BYTES
         raise MemoryLimitError(
             explain(
                 "memory_limit",
