@@ -1,0 +1,263 @@
+"""`tl.mofa` against muon on the same data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import h5py
+import muon
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from mudata import MuData
+
+import lazymu
+from lazymu.errors import (
+    ArgumentError,
+    EmptyResultError,
+    MemoryLimitError,
+    MissingPackageError,
+    MissingResultError,
+)
+from lazymu.tl import mofa
+
+pytestmark = [
+    # mofapy2 divides by the variance of factors that explain nothing
+    pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:divide by zero encountered:RuntimeWarning"),
+    # muon 0.2 centres a selection of cells in place
+    pytest.mark.filterwarnings("ignore:Trying to modify attribute:UserWarning"),
+]
+
+
+def make_adatas(n_obs: int = 60) -> dict[str, ad.AnnData]:
+    """Two views of two factors. Named in alphabetical order, as muon 0.2 stacks loadings so."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(n_obs, 2))
+    adatas = {}
+    for name, n_vars in (("atac", 12), ("rna", 9)):
+        X = Z @ rng.normal(size=(2, n_vars)) + 0.1 * rng.normal(size=(n_obs, n_vars))
+        obs = pd.DataFrame(
+            {"batch": np.where(np.arange(n_obs) % 3 == 0, "b", "a")},
+            index=[f"cell{i:02d}" for i in range(n_obs)],
+        )
+        var = pd.DataFrame(
+            {"highly_variable": np.arange(n_vars) != 4},
+            index=[f"{name}{j}" for j in range(n_vars)],
+        )
+        adatas[name] = ad.AnnData(X.astype(np.float32), obs=obs, var=var)
+    return adatas
+
+
+def run_muon(
+    adatas: dict[str, ad.AnnData],
+    path: Path,
+    *,
+    use_var: str | None = "highly_variable",
+    **kwargs: Any,
+) -> MuData:
+    """Return muon's model of the features that are used: muon 0.2 fails on ``use_var``."""
+    used = {
+        name: adata[:, adata.var[use_var]].copy() if use_var else adata.copy()
+        for name, adata in adatas.items()
+    }
+    mdata = MuData(used)
+    mdata.obs["batch"] = adatas["atac"].obs["batch"].reindex(mdata.obs_names)
+    muon.tl.mofa(mdata, n_factors=3, use_var=None, outfile=str(path / "muon.hdf5"), **kwargs)
+    return mdata
+
+
+def run_lazymu(adatas: dict[str, ad.AnnData], **kwargs: Any) -> lazymu.MuData:
+    mdata = lazymu.MuData(adatas)
+    mdata.obs["batch"] = adatas["atac"].obs["batch"].reindex(mdata.obs_names)
+    mofa(mdata, n_factors=3, **kwargs)
+    return mdata
+
+
+def assert_same_model(ours: lazymu.MuData, theirs: MuData) -> None:
+    factors = pd.DataFrame(theirs.obsm["X_mofa"], index=theirs.obs_names)
+    np.testing.assert_allclose(
+        ours.obsm["X_mofa"], factors.reindex(ours.obs_names), rtol=1e-4, atol=1e-4
+    )
+    used = ours.var_names.isin(theirs.var_names)
+    np.testing.assert_allclose(ours.varm["LFs"][used], theirs.varm["LFs"], rtol=1e-4, atol=1e-4)
+    assert np.all(ours.varm["LFs"][~used] == 0)
+    for name, variance in theirs.uns["mofa"]["variance"].items():
+        own = ours.uns["mofa"]["variance"][str(name)]
+        if isinstance(variance, dict):
+            assert set(own) == set(map(str, variance))
+            own = np.stack([own[str(g)] for g in variance])
+            variance = np.stack(list(variance.values()))
+        np.testing.assert_allclose(own, variance, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_var": None, "scale_views": True, "ard_factors": False},
+        {"groups_label": "batch", "scale_groups": True},
+        {"likelihoods": "gaussian", "spikeslab_factors": True, "use_float32": True},
+    ],
+)
+def test_mofa__equals_muon(options: dict[str, Any], tmp_path: Path) -> None:
+    adatas = make_adatas()
+    ours = run_lazymu(adatas, **options)
+    theirs = run_muon(adatas, tmp_path, **options)
+    assert_same_model(ours, theirs)
+    own, other = ours.uns["mofa"]["params"], theirs.uns["mofa"]["params"]
+    assert own["data"].pop("features_subset") == options.get("use_var", "highly_variable")
+    del other["data"]["features_subset"]
+    assert list(own["data"].pop("likelihoods")) == list(other["data"].pop("likelihoods"))
+    assert own == other
+
+
+def test_mofa__union_equals_muon(tmp_path: Path) -> None:
+    adatas = make_adatas()
+    adatas["rna"] = adatas["rna"][5:].copy()
+    ours = run_lazymu(adatas, use_obs="union")
+    assert_same_model(ours, run_muon(adatas, tmp_path, use_obs="union"))
+    assert ours.uns["mofa"]["params"]["data"]["use_obs"] == "union"
+
+
+def test_mofa__intersection_equals_muon_on_the_common_cells(tmp_path: Path) -> None:
+    adatas = make_adatas()
+    common = {name: adata[5:].copy() for name, adata in adatas.items()}
+    adatas["rna"] = common["rna"]
+    ours = run_lazymu(adatas, use_obs="intersection")
+    assert_same_model(ours, run_muon(common, tmp_path))
+    assert np.isnan(ours.obsm["X_mofa"][:5]).all()
+
+
+def test_mofa__all_is_union_and_rows_go_by_name() -> None:
+    adatas = make_adatas()
+    adatas["rna"] = adatas["rna"][5:].copy()
+    expected = run_lazymu(adatas, use_obs="union")
+    shuffled = dict(adatas)
+    shuffled["rna"] = adatas["rna"][np.random.default_rng(0).permutation(55)].copy()
+    found = run_lazymu(shuffled, use_obs="all")
+    np.testing.assert_allclose(found.obsm["X_mofa"], expected.obsm["X_mofa"], atol=1e-6)
+    assert found.uns["mofa"]["params"]["data"]["use_obs"] == "union"
+
+
+def test_mofa__sparse_layer_raw_equal_x() -> None:
+    adatas = make_adatas()
+    expected = run_lazymu(adatas, use_var=None).obsm["X_mofa"]
+    for adata in adatas.values():
+        adata.raw = adata
+        adata.layers["values"] = sp.csr_matrix(adata.X)
+        adata.X = np.zeros_like(adata.X)
+    for options in ({"use_layer": "values"}, {"use_raw": True}):
+        found = run_lazymu(adatas, use_var=None, **options)
+        np.testing.assert_allclose(found.obsm["X_mofa"], expected, atol=1e-5)
+
+
+def test_mofa__modality_is_one_view() -> None:
+    mod = lazymu.Modality(make_adatas()["rna"])
+    copied = mofa(mod, n_factors=2, copy=True)
+    assert copied.obsm["X_mofa"].shape == (60, 2)
+    assert copied.varm["LFs"].shape == (9, 2)
+    assert np.all(copied.varm["LFs"][4] == 0)
+    assert "X_mofa" not in mod.obsm
+
+
+def test_mofa__features_of_one_name_in_two_views(tmp_path: Path) -> None:
+    adatas = make_adatas()
+    for adata in adatas.values():
+        adata.var_names = [f"CD{j}" for j in range(adata.n_vars)]
+    mdata = lazymu.MuData(adatas)
+    mofa(mdata, n_factors=2, use_var=None, outfile=tmp_path / "model.hdf5")
+    with h5py.File(tmp_path / "model.hdf5") as file:
+        assert file["features/rna"][0].decode() == "rna:CD0"
+        assert file["expectations/Z/group1"].shape == (2, 60)
+        assert "samples_metadata" not in file or "group1" in file["samples_metadata"]
+
+
+def test_mofa__leaves_random_state_and_output_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    np.random.seed(3)
+    expected = np.random.random(3)
+    np.random.seed(3)
+    mofa(lazymu.MuData(make_adatas()), n_factors=2, n_iterations=3, svi_mode=True)
+    np.testing.assert_array_equal(np.random.random(3), expected)
+    assert capsys.readouterr().out == ""
+
+
+def test_mofa__seed_repeats() -> None:
+    first, again = (run_lazymu(make_adatas(), seed=4).obsm["X_mofa"] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_mofa__memory_limit_is_checked_before_reading() -> None:
+    mdata = lazymu.MuData(make_adatas())
+    message = r"`memory_limit` is 10,000 bytes.*dense views.*the largest being 'atac' with 31,680"
+    with (
+        lazymu.settings.override(memory_limit=10_000),
+        pytest.raises(MemoryLimitError, match=message),
+    ):
+        mofa(mdata)
+
+
+def test_mofa__package_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mofapy2", None)
+    mdata = lazymu.MuData(make_adatas())
+    with pytest.raises(MissingPackageError, match=r"pip install 'lazymu\[mofa\]'"):
+        mofa(mdata)
+    with pytest.raises(ImportError):
+        mofa(mdata)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"use_obs": "some"}, ArgumentError, "'union', 'intersection' or 'all'"),
+        ({"likelihoods": ["gaussian"]}, ArgumentError, "one for each of 2 views"),
+        ({"likelihoods": "normal"}, ArgumentError, "gaussian, bernoulli, poisson"),
+        ({"groups_label": "x"}, MissingResultError, "columns of obs are: batch"),
+        ({"use_raw": True}, MissingResultError, "'atac' has no raw"),
+        ({"use_layer": "x"}, MissingResultError, "layers"),
+    ],
+)
+def test_mofa__errors(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        run_lazymu(make_adatas(), **options)
+
+
+def test_mofa__cells_differ_and_nobody_says_what_to_do() -> None:
+    adatas = make_adatas()
+    adatas["rna"] = adatas["rna"][5:].copy()
+    with pytest.raises(ArgumentError, match="5 of 60 cells are not in every modality"):
+        run_lazymu(adatas)
+    adatas["rna"].obs_names = [f"other{i}" for i in range(55)]
+    with pytest.raises(EmptyResultError, match="no cell is in every modality"):
+        run_lazymu(adatas, use_obs="intersection")
+
+
+def test_mofa__group_missing_for_some_cells() -> None:
+    mdata = lazymu.MuData(make_adatas())
+    mdata.obs["batch"] = ["a"] * 59 + [None]
+    with pytest.raises(ArgumentError, match="missing for 1 cells"):
+        mofa(mdata, groups_label="batch")
+
+
+def test_mofa__no_feature_marked() -> None:
+    adatas = make_adatas()
+    adatas["rna"].var["highly_variable"] = False
+    with pytest.raises(EmptyResultError, match="no feature of 'rna' is marked"):
+        run_lazymu(adatas)
+
+
+def test_mofa__raw_lacks_features() -> None:
+    adatas = make_adatas()
+    for adata in adatas.values():
+        adata.raw = adata[:, :5].copy()
+    with pytest.raises(MissingResultError, match="raw lacks 7 features of 'atac'"):
+        run_lazymu(adatas, use_raw=True)
+
+
+def test_mofa__anndata_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="wrap AnnData objects"):
+        mofa(make_adatas()["rna"])
