@@ -6,7 +6,7 @@ The names are scanpy's and muon's. Where a name depends on another (``log1p_tota
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 # --- modalities ----------------------------------------------------------------------------------
 RNA: Final = "rna"
@@ -41,6 +41,7 @@ VARIANCES: Final = "variances"
 VARIANCES_NORM: Final = "variances_norm"
 MEAN: Final = "mean"
 STD: Final = "std"
+IDF: Final = "idf"
 FEATURE_TYPES: Final = "feature_types"
 GENE_IDS: Final = "gene_ids"
 GENOME: Final = "genome"
@@ -112,3 +113,53 @@ def graph_keys(key_added: str | None) -> tuple[str, str, str]:
     if key_added is None or key_added == NEIGHBORS:
         return NEIGHBORS, DISTANCES, CONNECTIVITIES
     return key_added, f"{key_added}_{DISTANCES}", f"{key_added}_{CONNECTIVITIES}"
+
+
+class QCNames(NamedTuple):
+    """Names of quality columns: scanpy's, for a kind of values and a kind of features.
+
+    Examples
+    --------
+    >>> QCNames().total_of("mt"), QCNames("umis", "peaks").n_features
+    ('total_counts_mt', 'n_peaks_by_umis')
+    """
+
+    expr_type: str = "counts"
+    var_type: str = "genes"
+
+    @property
+    def n_features(self) -> str:
+        """Features of a cell that are not 0."""
+        return f"n_{self.var_type}_by_{self.expr_type}"
+
+    @property
+    def n_cells(self) -> str:
+        """Cells in which a feature is not 0."""
+        return f"n_cells_by_{self.expr_type}"
+
+    @property
+    def total(self) -> str:
+        """Sum of a cell or a feature."""
+        return f"total_{self.expr_type}"
+
+    @property
+    def mean(self) -> str:
+        """Mean of a feature over all cells."""
+        return f"mean_{self.expr_type}"
+
+    @property
+    def pct_dropout(self) -> str:
+        """Percentage of cells in which a feature is 0."""
+        return f"pct_dropout_by_{self.expr_type}"
+
+    def pct_in_top(self, n: int) -> str:
+        """Percentage of a cell's sum in its ``n`` largest features."""
+        return f"pct_{self.expr_type}_in_top_{n}_{self.var_type}"
+
+    def total_of(self, qc_var: str) -> str:
+        """Sum of a cell in the features marked by ``qc_var``."""
+        return f"total_{self.expr_type}_{qc_var}"
+
+    def pct_of(self, qc_var: str) -> str:
+        """Percentage of a cell's sum in the features marked by ``qc_var``."""
+        return f"pct_{self.expr_type}_{qc_var}"

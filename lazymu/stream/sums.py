@@ -173,8 +173,17 @@ def require_counts(matrix: LazyMatrix, function: str) -> None:
         Naming the smallest value or that some are not finite.
     """
     extremes = matrix.cache.extremes()
-    if extremes is None:
-        extremes = matrix_sums(matrix).extremes
+    require_count_values(matrix_sums(matrix).extremes if extremes is None else extremes, function)
+
+
+def require_count_values(extremes: Extremes, function: str) -> None:
+    """Raise where values with these bounds are not counts.
+
+    Raises
+    ------
+    NotCountsError
+        Naming the smallest value or that some are not finite.
+    """
     if extremes.are_counts:
         return
     got = f"with values down to {extremes.minimum:g}" if extremes.all_finite else "with NaN or inf"
