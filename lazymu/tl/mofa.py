@@ -28,6 +28,14 @@ from lazymu.typing import Array, Float64s
 LIKELIHOODS = ("gaussian", "bernoulli", "poisson")
 
 
+class Options(NamedTuple):
+    """What the model is told, under mofapy2's names."""
+
+    data: dict[str, bool]
+    model: dict[str, bool]
+    training: dict[str, Any]
+
+
 class Factors(NamedTuple):
     """A trained model, factors in falling order of the variance that they explain."""
 
@@ -182,67 +190,54 @@ def mofa(
         select_view(mdata, name, samples, use_raw=use_raw, use_layer=use_layer, use_var=use_var)
         for name in mdata.mod
     ]
-    data_options = {
-        "scale_views": scale_views,
-        "scale_groups": scale_groups,
-        "center_groups": center_groups,
-        "use_float32": use_float32,
-    }
-    model_options = {
-        "ard_factors": ard_factors,
-        "ard_weights": ard_weights,
-        "spikeslab_weights": spikeslab_weights,
-        "spikeslab_factors": spikeslab_factors,
-    }
-    training = {"convergence_mode": convergence_mode, "gpu_mode": gpu_mode, "seed": seed}
-    train_options = {
-        **training,
-        "iter": n_iterations,
-        "gpu_device": gpu_device,
-        "verbose": verbose,
-        "quiet": quiet,
-        "outfile": None if outfile is None else str(outfile),
-        "save_interrupted": save_interrupted and outfile is not None,
-    }
-    stochastic = {
-        "learning_rate": svi_learning_rate,
-        "forgetting_rate": svi_forgetting_rate,
-        "batch_size": svi_batch_size,
-        "start_stochastic": svi_start_stochastic,
-    }
+    options = Options(
+        data={
+            "scale_views": scale_views,
+            "scale_groups": scale_groups,
+            "center_groups": center_groups,
+            "use_float32": use_float32,
+        },
+        model={
+            "ard_factors": ard_factors,
+            "ard_weights": ard_weights,
+            "spikeslab_weights": spikeslab_weights,
+            "spikeslab_factors": spikeslab_factors,
+        },
+        training={"convergence_mode": convergence_mode, "gpu_mode": gpu_mode, "seed": seed},
+    )
+    path = None if outfile is None else str(outfile)
     with mofapy2_surroundings(silent=quiet and not verbose):
-        model = prepared_model(
-            views, samples, checked_likelihoods(likelihoods, views), data_options
+        model = prepared_model(views, samples, checked_likelihoods(likelihoods, views), options)
+        model.set_model_options(factors=n_factors, **options.model)
+        model.set_train_options(
+            iter=n_iterations,
+            gpu_device=gpu_device,
+            verbose=verbose,
+            quiet=quiet,
+            outfile=path,
+            save_interrupted=save_interrupted and path is not None,
+            **options.training,
         )
-        model.set_model_options(factors=n_factors, **model_options)
-        model.set_train_options(**train_options)
         if svi_mode:
-            model.set_stochastic_options(**stochastic)
+            model.set_stochastic_options(
+                learning_rate=svi_learning_rate,
+                forgetting_rate=svi_forgetting_rate,
+                batch_size=svi_batch_size,
+                start_stochastic=svi_start_stochastic,
+            )
         model.build()
         model.run()
+        if save_metadata:
+            add_metadata(model, mdata, views, samples)
+        if path is not None:
+            model.save(path, save_data, save_parameters, expectations)
         factors = factors_of(model)
-        if outfile is not None:
-            if save_metadata:
-                add_metadata(model, mdata, views, samples)
-            model.save(str(outfile), save_data, save_parameters, expectations)
     target = data.copy() if copy else data
+    inputs = {"groups_label": groups_label, "use_raw": use_raw, "use_layer": use_layer}
+    inputs |= {"features_subset": use_var, "use_obs": USE_OBS[use_obs]}
+    numbers = {"n_factors": n_factors, "n_iterations": n_iterations}
     store_result(target, mdata, views, samples, factors)
-    target.uns[keys.MOFA] = {
-        "params": {
-            "data": {
-                "groups_label": groups_label,
-                "use_raw": use_raw,
-                "use_layer": use_layer,
-                "likelihoods": np.array(factors.likelihoods),
-                "features_subset": use_var,
-                "use_obs": USE_OBS[use_obs],
-                **data_options,
-            },
-            "model": {**model_options, "n_factors": n_factors},
-            "training": {"n_iterations": n_iterations, **training},
-        },
-        "variance": variance_by_view(views, samples, factors),
-    }
+    target.uns[keys.MOFA] = record(views, samples, factors, options, inputs, numbers)
     return target if copy else None
 
 
@@ -301,15 +296,15 @@ def prepared_model(
     views: list[View],
     samples: Samples,
     likelihoods: list[str] | None,
-    data_options: dict[str, bool],
+    options: Options,
 ) -> Any:
     """Return mofapy2's model with the data in it. One pass a view."""
     from mofapy2.run.entry_point import entry_point
 
-    dtype: np.dtype[Any] = np.dtype(np.float32 if data_options["use_float32"] else np.float64)
+    dtype: np.dtype[Any] = np.dtype(np.float32 if options.data["use_float32"] else np.float64)
     require_room(views, dtype.itemsize)
     model = entry_point()
-    model.set_data_options(**data_options)
+    model.set_data_options(**options.data)
     ends = np.cumsum([len(names) for names in samples.groups.values()])[:-1]
     model.set_data_matrix(
         [np.split(dense_view(view, dtype), ends) for view in views],
@@ -363,6 +358,26 @@ def store_result(
         loadings[used] = own
     target.obsm[keys.X_MOFA] = scores
     target.varm[keys.LFS] = loadings
+
+
+def record(
+    views: list[View],
+    samples: Samples,
+    factors: Factors,
+    options: Options,
+    inputs: dict[str, Any],
+    numbers: dict[str, int],
+) -> dict[str, Any]:
+    """Return what muon keeps in ``uns["mofa"]``."""
+    likelihoods = np.array(factors.likelihoods)
+    return {
+        "params": {
+            "data": {**inputs, "likelihoods": likelihoods, **options.data},
+            "model": {**options.model, "n_factors": numbers["n_factors"]},
+            "training": {"n_iterations": numbers["n_iterations"], **options.training},
+        },
+        "variance": variance_by_view(views, samples, factors),
+    }
 
 
 def variance_by_view(views: list[View], samples: Samples, factors: Factors) -> dict[str, Any]:
