@@ -1,5 +1,6 @@
 """Files to elements and back: one reader a format, one writer a format."""
 
+from lazymu.io.convert import convert, export
 from lazymu.io.elements import (
     Deferred,
     ModalityElements,
@@ -16,6 +17,8 @@ __all__ = [
     "RawElements",
     "StoreElements",
     "Values",
+    "convert",
+    "export",
     "open_elements",
     "write_elements",
 ]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from lazymu.errors import DamagedFileError, UnknownFormatError, explain
-from lazymu.io.elements import Deferred, ModalityElements, RawElements, StoreElements, Values
+from lazymu.io.anndata_values import read_values
+from lazymu.io.elements import ModalityElements, StoreElements
+from lazymu.io.matrix_reader import MatrixReader
+from lazymu.io.records import without_records
 from lazymu.store.elements import (
     as_text,
     encoding_of,
     is_array,
     keys_of,
-    open_matrix,
-    read_element,
     read_table,
 )
 from lazymu.store.roots import Root
-from lazymu.stream.matrix import LazyMatrix
 
 
 def kind_of(root: Root, name: str = "") -> str:
@@ -83,46 +81,11 @@ def read_modality(root: Root, name: str = "") -> ModalityElements:
                 explain(prefix + table, f"absent from {root}", rule, "write the file again")
             )
     obs, var = read_table(root, f"{prefix}obs"), read_table(root, f"{prefix}var")
-    X = _read_matrix(root, f"{prefix}X", len(obs), len(var)) if "X" in node else None
-    layers = {
-        key: layer
-        for key in keys_of(root, f"{prefix}layers")
-        if (layer := _read_matrix(root, f"{prefix}layers/{key}", len(obs), len(var))) is not None
-    }
     values = {
         key: read_values(root, prefix + key) for key in ("obsm", "varm", "obsp", "varp", "uns")
     }
-    raw = _read_raw(root, prefix, len(obs))
-    return ModalityElements(X=X, obs=obs, var=var, layers=layers, raw=raw, **values)
-
-
-def read_values(root: Root, name: str) -> Values:
-    """Return the values of a dictionary group, each read when first needed."""
-    return {
-        key: Deferred(partial(read_element, root, f"{name}/{key}")) for key in keys_of(root, name)
-    }
-
-
-def _read_raw(root: Root, prefix: str, n_obs: int) -> RawElements | None:
-    """Return `raw`, also as versions before 0.7 wrote it (``raw.X``, ``raw.var``)."""
-    node = root.node(prefix)
-    if "raw.X" in node:
-        prefix = f"{prefix}raw."
-    elif "raw" in node and not is_array(node["raw"]) and "X" in node["raw"]:
-        prefix = f"{prefix}raw/"
-    else:
-        return None
-    var = read_table(root, f"{prefix}var")
-    X = _read_matrix(root, f"{prefix}X", n_obs, len(var))
-    return None if X is None else RawElements(X, var, read_values(root, f"{prefix}varm"))
-
-
-def _read_matrix(root: Root, name: str, n_obs: int, n_vars: int) -> LazyMatrix | None:
-    source = open_matrix(root, name)
-    if source is None:
-        return None
-    if source.shape != (n_obs, n_vars):
-        got = f"{source.shape[0]} × {source.shape[1]} in {root}"
-        rule = f"obs has {n_obs} rows and var has {n_vars}"
-        raise DamagedFileError(explain(name, got, rule, "write the file again"))
-    return LazyMatrix(source)
+    values["uns"] = without_records(root, prefix, values["uns"])
+    matrices = MatrixReader(root, prefix, (len(obs), len(var)))
+    return ModalityElements(
+        X=matrices.X, obs=obs, var=var, layers=matrices.layers, raw=matrices.raw, **values
+    )

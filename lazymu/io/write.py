@@ -1,10 +1,176 @@
-"""Elements into files."""
+"""Elements into files, by suffix."""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+
+from lazymu.errors import ArgumentError, StoreExistsError, UnknownFormatError, explain
+from lazymu.io.elements import ModalityElements, StoreElements
+from lazymu.io.group_writer import Form, write_modality, write_store
+from lazymu.store.arrays import Layout
+from lazymu.store.replace import replacing
+from lazymu.store.roots import is_url
+
+Elements = StoreElements | ModalityElements
+WRITTEN = (".zarr", ".h5mu", ".h5ad")
+USERBLOCK = 512
+"""Bytes at the start of an `.h5mu` file that say what it is."""
 
 
-def write_elements(elements: Any, path: Any, **options: Any) -> None:
-    """Write elements."""
-    raise NotImplementedError
+def write_elements(
+    elements: Elements,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    zarr_format: Literal[2, 3] = 3,
+    chunk_values: int = 1 << 20,
+    shards: int | None = None,
+    X: Literal["counts", "normalized"] | None = None,
+    compression: Literal["gzip", "lzf"] | None = "gzip",
+) -> None:
+    """Write a MuData or AnnData to ``.zarr``, ``.h5mu`` or ``.h5ad``, block by block.
+
+    A Zarr store holds counts in the smallest unsigned type that keeps them, sparse or, above half
+    nonzeros, dense. Transforms of `X`, layers and `raw` are kept as recipes, which lazymu applies
+    when it opens the store; a layer or `raw` with the stored values of `X` is not stored again.
+    Files of HDF5 hold values, with their transforms, in the type and encoding in which the matrix
+    was first read.
+
+    Parameters
+    ----------
+    elements
+        What is written.
+    path
+        Target; its suffix is the format. A URL takes ``.zarr`` only.
+    overwrite
+        Replace what is there. It may be the file that is being read.
+    zarr_format
+        Version of Zarr's format.
+    chunk_values
+        Values of a chunk.
+    shards
+        Values of a shard, a multiple of ``chunk_values``; None for a file per chunk.
+    X
+        Write ``"counts"`` (with recipes, in Zarr) or ``"normalized"`` values; by default counts
+        in Zarr, values in HDF5.
+    compression
+        Filter of HDF5 arrays.
+
+    Raises
+    ------
+    StoreExistsError
+        If the target exists and ``overwrite`` is False.
+    UnknownFormatError
+        If the suffix is none of the three.
+    ArgumentError
+        If a MuData is to be written as ``.h5ad``, or a modality as ``.h5mu``.
+
+    Notes
+    -----
+    One pass over each stored matrix (matrices that select from the same rows of one source share
+    a pass), plus a sample of it; in blocks that keep the memory limit, and a chunk or shard of each
+    array. A matrix that was CSC is written as CSC to HDF5, in a pass for each third of the
+    memory limit. The target changes in one step when all is written, local paths only. The pass
+    also makes the matrix's sums, which functions take from the store later.
+    """
+    target = str(path)
+    if X not in (None, "counts", "normalized"):
+        rule = 'it says what X holds: "counts" or "normalized"'
+        raise ArgumentError(explain("X", repr(X), rule, "pass one of them"))
+    elements = fitting(elements, target)
+    native = target.lower().endswith(".zarr")
+    layout = Layout(chunk_values, shards, compression)
+    counts = native if X is None else X == "counts"
+    form = Form(layout, counts=counts, native=native)
+    if not native:
+        with replacing(Path(target), overwrite=overwrite) as temporary:
+            _write_h5(elements, temporary, form)
+    elif is_url(target):
+        _check_url(target, overwrite=overwrite)
+        _write_zarr(elements, target, form, zarr_format)
+    else:
+        with replacing(Path(target), overwrite=overwrite) as temporary:
+            _write_zarr(elements, str(temporary), form, zarr_format)
+
+
+def fitting(elements: Elements, target: str) -> Elements:
+    """Return the elements in the kind that the target's suffix holds, or raise."""
+    suffix = next((known for known in WRITTEN if target.lower().endswith(known)), None)
+    if suffix is None or (suffix != ".zarr" and is_url(target)):
+        rule = f"what can be written is {', '.join(WRITTEN)} (URLs: .zarr only)"
+        raise UnknownFormatError(explain("path", repr(target), rule, "change its suffix"))
+    if suffix == ".h5mu" and isinstance(elements, ModalityElements):
+        rule = ".h5mu holds a MuData and this is one modality"
+        raise ArgumentError(explain("path", repr(target), rule, "write to .h5ad or .zarr"))
+    if suffix == ".h5ad" and isinstance(elements, StoreElements):
+        if len(elements.mod) != 1 or _joint_values(elements):
+            rule = f".h5ad holds one modality and this is a MuData of {', '.join(elements.mod)}"
+            fix = "write to .h5mu or .zarr, or write one modality of it"
+            raise ArgumentError(explain("path", repr(target), rule, fix))
+        return next(iter(elements.mod.values()))
+    return elements
+
+
+def _joint_values(elements: StoreElements) -> bool:
+    """Return whether a MuData holds more than its modalities do."""
+    return any((elements.obsm, elements.varm, elements.obsp, elements.varp, elements.uns))
+
+
+def _write_groups(root: Any, elements: Elements, form: Form) -> None:
+    if isinstance(elements, StoreElements):
+        write_store(root, elements, form)
+    else:
+        write_modality(root, elements, form)
+
+
+# --- HDF5 -----------------------------------------------------------------------------------------
+
+
+def _write_h5(elements: Elements, path: Path, form: Form) -> None:
+    size = USERBLOCK if isinstance(elements, StoreElements) else 0
+    with h5py.File(path, "w", userblock_size=size) as root:
+        _write_groups(root, elements, form)
+    if size:
+        said = f"MuData (format-version=0.1.0;creator=lazymu;creator-version={version('lazymu')})"
+        with open(path, "r+b") as file:
+            file.write(said.encode().ljust(size, b"\0"))
+
+
+# --- Zarr -----------------------------------------------------------------------------------------
+
+
+def _write_zarr(elements: Elements, location: str, form: Form, zarr_format: Literal[2, 3]) -> None:
+    import zarr
+
+    if zarr_format not in (2, 3):
+        rule = "there are formats 2 and 3"
+        raise ArgumentError(explain("zarr_format", zarr_format, rule, "pass 3"))
+    if zarr_format == 2 and form.layout.shard_values is not None:
+        rule = "format 2 of Zarr has no shards"
+        raise ArgumentError(explain("shards", form.layout.shard_values, rule, "pass None"))
+    root = zarr.open_group(location, mode="w", zarr_format=zarr_format)
+    _write_groups(root, elements, form)
+    modalities = elements.mod if isinstance(elements, StoreElements) else ()
+    with warnings.catch_warnings():
+        # Of format 3 that consolidation, and structured arrays, are not in its specification yet.
+        warnings.simplefilter("ignore")
+        for name in modalities:
+            zarr.consolidate_metadata(root.store, path=f"mod/{name}")
+        zarr.consolidate_metadata(root.store)
+
+
+def _check_url(url: str, *, overwrite: bool) -> None:
+    import zarr
+
+    if overwrite:
+        return
+    try:
+        zarr.open_group(url, mode="r")
+    except (FileNotFoundError, KeyError, ValueError):
+        return
+    raise StoreExistsError(explain("path", repr(url), "it exists", "pass overwrite=True"))

@@ -15,7 +15,7 @@ import numpy as np
 
 from lazymu.store.arrays import Layout
 from lazymu.store.roots import StoredArray, ZarrRoot
-from lazymu.store.sources import CSRSource
+from lazymu.store.sources import CSRSource, Origin
 from lazymu.store.writers import CSRWriter, write_all
 from lazymu.typing import CSR, Int64s
 
@@ -29,8 +29,8 @@ class ConvertedSource(ABC):
 
     is_dense = False
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self.shape, self.dtype = shape, dtype
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], origin: Origin) -> None:
+        self.shape, self.dtype, self.origin = shape, dtype, origin
         self._converted: CSRSource | None = None
         self._lock = threading.Lock()
 
@@ -64,7 +64,7 @@ class ConvertedSource(ABC):
         data, indices, indptr = (
             StoredArray(root, f"X/{part}") for part in ("data", "indices", "indptr")
         )
-        return CSRSource(data, indices, indptr, self.shape)
+        return CSRSource(data, indices, indptr, self.shape, self.origin)
 
     @abstractmethod
     def n_values(self) -> int:
@@ -77,6 +77,6 @@ class ConvertedSource(ABC):
     def read(self, start: int, stop: int) -> CSR:
         return self.prepare().read(start, stop)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle as the converted rows: another process reads the same temporary folder."""
         return self.prepare().__reduce__()

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
 from lazymu.store.roots import Root, StoredArray
-from lazymu.store.sources import CSRSource, DenseSource, MatrixSource
+from lazymu.store.sources import CSRSource, DenseSource, MatrixSource, Origin
 from lazymu.store.transpose import TransposedSource
 
 
@@ -34,10 +34,11 @@ def is_array(node: Any) -> bool:
 
 def keys_of(root: Root, name: str) -> list[str]:
     """Return the names in a group, none where it is absent."""
-    parent, _, last = name.strip("/").rpartition("/")
-    if last not in root.node(parent):
-        return []
-    node = root.node(name)
+    node = root.node()
+    for part in name.strip("/").split("/"):
+        if is_array(node) or part not in node:
+            return []
+        node = node[part]
     return [] if is_array(node) else sorted(node.keys())
 
 
@@ -85,7 +86,7 @@ def _decoded(values: Any) -> Any:
     return values
 
 
-def open_matrix(root: Root, name: str) -> MatrixSource | None:
+def open_matrix(root: Root, name: str, origin: Origin | None = None) -> MatrixSource | None:
     """Return a matrix as a source that reads nothing yet; None where it is stored as null."""
     node = root.node(name)
     encoding = encoding_of(node)
@@ -97,7 +98,7 @@ def open_matrix(root: Root, name: str) -> MatrixSource | None:
             raise DamagedFileError(
                 explain(name, got, "a matrix is (obs, var)", "write it as two dimensions")
             )
-        return DenseSource(StoredArray(root, name))
+        return DenseSource(StoredArray(root, name), origin)
     if encoding not in ("csr_matrix", "csc_matrix"):
         got = f"encoded as {encoding!r} in {root}"
         rule = "matrices are arrays, csr_matrix or csc_matrix"
@@ -112,4 +113,4 @@ def open_matrix(root: Root, name: str) -> MatrixSource | None:
     )
     if encoding == "csc_matrix":
         return TransposedSource(CSRSource(data, indices, indptr, (n_vars, n_obs)))
-    return CSRSource(data, indices, indptr, (n_obs, n_vars))
+    return CSRSource(data, indices, indptr, (n_obs, n_vars), origin)

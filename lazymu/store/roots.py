@@ -38,7 +38,7 @@ class Root:
 
     def __init__(self, location: Any) -> None:
         local = isinstance(location, str | Path) and not is_url(str(location))
-        self.location: Any = str(Path(location).absolute()) if local else location
+        self.location: Any = str(Path(location).resolve()) if local else location
         self.is_local = local
         self.moves = 0
         self._opened: Any = None
@@ -58,7 +58,8 @@ class Root:
         """Return the group or array at a path below the root."""
         if self._opened is None:
             self._opened = self._open()
-        return self._opened[name] if name.strip("/") else self._opened
+        name = name.strip("/")
+        return self._opened[name] if name else self._opened
 
     def move(self, location: str, keep: object) -> None:
         """Follow a file that was moved; ``keep`` lives as long as the root does."""

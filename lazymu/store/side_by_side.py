@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from lazymu.store.sources import MatrixSource
+from lazymu.store.sources import MatrixSource, Origin
 from lazymu.typing import CSR, Int64s
 
 
@@ -29,6 +29,7 @@ class SideBySide:
         self._sources, self._rows = list(sources), list(rows)
         self.shape = (len(rows[0]), sum(source.shape[1] for source in sources))
         self.dtype: np.dtype[Any] = np.result_type(*(source.dtype for source in sources))
+        self.origin = Origin(str(self.dtype), "csr_matrix")
 
     @property
     def indptr(self) -> Int64s:

@@ -7,7 +7,7 @@ pickled, so that a task on another machine opens the file again.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,8 +28,18 @@ class ArrayHandle(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
+class Origin(NamedTuple):
+    """How a matrix was stored in the file that it first came from, for export to restore."""
+
+    dtype: str
+    encoding: str
+    """``"csr_matrix"``, ``"csc_matrix"`` or ``"array"``."""
+
+
 class MatrixSource(Protocol):
     """Raw rows of one matrix."""
+
+    origin: Origin
 
     @property
     def shape(self) -> tuple[int, int]: ...
@@ -103,11 +113,17 @@ class CSRSource:
     is_dense = False
 
     def __init__(
-        self, data: ArrayHandle, indices: ArrayHandle, indptr: ArrayHandle, shape: tuple[int, int]
+        self,
+        data: ArrayHandle,
+        indices: ArrayHandle,
+        indptr: ArrayHandle,
+        shape: tuple[int, int],
+        origin: Origin | None = None,
     ) -> None:
         self._data, self._indices, self._indptr_handle = data, indices, indptr
         self.shape = (int(shape[0]), int(shape[1]))
         self.dtype = native_dtype(data.dtype)
+        self.origin = origin or Origin(str(np.dtype(data.dtype)), "csr_matrix")
         self._indptr: Int64s | None = None
 
     @property
@@ -144,10 +160,11 @@ class DenseSource:
 
     is_dense = True
 
-    def __init__(self, array: ArrayHandle) -> None:
+    def __init__(self, array: ArrayHandle, origin: Origin | None = None) -> None:
         self._array = array
         self.shape = (int(array.shape[0]), int(array.shape[1]))
         self.dtype = native_dtype(array.dtype)
+        self.origin = origin or Origin(str(np.dtype(array.dtype)), "array")
 
     @property
     def indptr(self) -> Int64s:
@@ -162,6 +179,7 @@ class MemorySource:
 
     def __init__(self, X: Any) -> None:
         self.is_dense = not sp.issparse(X)
+        encoding = "array"
         if self.is_dense:
             self._X: Any = np.asarray(X)
             if self._X.ndim != 2:
@@ -171,9 +189,11 @@ class MemorySource:
                 )
         else:
             csr = sp.csr_matrix(X)
+            encoding = "csc_matrix" if X.format == "csc" else "csr_matrix"
             self._X = canonical_csr(csr.data, csr.indices, csr.indptr, csr.shape)
         self.shape = (int(self._X.shape[0]), int(self._X.shape[1]))
         self.dtype = native_dtype(self._X.dtype)
+        self.origin = Origin(str(np.asarray(X).dtype if self.is_dense else X.dtype), encoding)
 
     @property
     def indptr(self) -> Int64s:

@@ -31,7 +31,8 @@ class TransposedSource(ConvertedSource):
     """
 
     def __init__(self, columns: MatrixSource) -> None:
-        super().__init__((columns.shape[1], columns.shape[0]), columns.dtype)
+        shape = (columns.shape[1], columns.shape[0])
+        super().__init__(shape, columns.dtype, columns.origin._replace(encoding="csc_matrix"))
         self.columns = columns
 
     def n_values(self) -> int:

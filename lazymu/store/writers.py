@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lazymu.store.arrays import Appender, Layout, is_h5
+from lazymu.store.arrays import Appender, Layout, is_h5, rows_of
 from lazymu.store.dtypes import INT32_VALUES, index_dtype, narrowest, wider
 from lazymu.typing import CSR
 
@@ -40,7 +40,7 @@ class CSRWriter:
     capacity
         Stored values at most.
     expected
-        Stored values by estimate: `indices` are 32-bit until 2^31 values have come, or are expected.
+        Stored values by estimate: `indices` are 32-bit until 2^31 have come, or are expected.
     narrow
         Widen the type of the values where one comes that it does not hold; else cast to it.
     encoding
@@ -114,6 +114,7 @@ class DenseWriter:
         narrow: bool = False,
     ) -> None:
         self._narrow = narrow
+        self._step = rows_of(layout.chunk_values, n_cols)
         self._rows = Appender(parent, name, n_cols, dtype, layout, capacity)
 
     def append(self, X: CSR) -> None:
@@ -121,7 +122,8 @@ class DenseWriter:
             needed = wider(self._rows.dtype, narrowest(X.data))
             if needed != self._rows.dtype:
                 self._rows.widen(needed)
-        self._rows.append(X.toarray())
+        for start in range(0, X.shape[0], self._step):  # a sparse block may be large as dense
+            self._rows.append(X[start : start + self._step].toarray())
 
     def close(self) -> None:
         array = self._rows.close()

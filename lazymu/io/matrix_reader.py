@@ -1,0 +1,124 @@
+"""The matrices of a modality: lazy, with the transforms and sums that a lazymu store keeps."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from lazymu.errors import DamagedFileError, explain
+from lazymu.io.anndata_values import read_values
+from lazymu.io.elements import RawElements
+from lazymu.io.records import LAYER, MatrixRecord, layer_name, load_records, lost, sums_loader
+from lazymu.keys import LAZYMU
+from lazymu.store.elements import is_array, keys_of, open_matrix, read_table
+from lazymu.store.fingerprint import absent_files, still_holds
+from lazymu.store.roots import Root, ZarrRoot
+from lazymu.store.sources import MatrixSource, native_dtype
+from lazymu.stream.matrix import LazyMatrix
+from lazymu.stream.steps import Astype, Step
+
+
+class MatrixReader:
+    """`X`, layers and `raw` of an AnnData group; what was recorded of a matrix goes with it.
+
+    Parameters
+    ----------
+    root
+        The file.
+    prefix
+        Path of the group with a slash at its end, ``""`` for the root.
+    shape
+        Cells and features, as the tables have them.
+    """
+
+    def __init__(self, root: Root, prefix: str, shape: tuple[int, int]) -> None:
+        self._root, self._prefix, self._shape = root, prefix, shape
+        self._node = root.node(prefix)
+        self._records = load_records(root, prefix)
+
+    @cached_property
+    def X(self) -> LazyMatrix | None:
+        """`X`, None where the group has none."""
+        return self._open("X", "X", self._shape) if "X" in self._node else None
+
+    @cached_property
+    def layers(self) -> dict[str, LazyMatrix]:
+        """The layers, stored ones and those that are other transforms of the values of `X`."""
+        keys = keys_of(self._root, f"{self._prefix}layers")
+        stored = {key: self._open(f"layers/{key}", layer_name(key), self._shape) for key in keys}
+        recipes = {
+            name.removeprefix(LAYER): self._recipe(name)
+            for name, record in self._records.items()
+            if name.startswith(LAYER) and record.fingerprint is None
+        }
+        both = recipes | stored
+        return {key: layer for key, layer in sorted(both.items()) if layer is not None}
+
+    @cached_property
+    def raw(self) -> RawElements | None:
+        """`raw`, also as versions before 0.7 wrote it (``raw.X``, ``raw.var``)."""
+        node, place = self._node, ""
+        if "raw.X" in node:
+            place = "raw."
+        elif "raw" in node and not is_array(node["raw"]) and "X" in node["raw"]:
+            place = "raw/"
+        elif "raw" in self._records and (X := self._recipe("raw")) is not None:
+            return self._raw(X, f"uns/{LAZYMU}/raw/")
+        if not place:
+            return None
+        n_vars = len(read_table(self._root, f"{self._prefix}{place}var"))
+        stored = self._open(f"{place}X", "raw", (self._shape[0], n_vars))
+        return None if stored is None else self._raw(stored, place)
+
+    def _raw(self, X: LazyMatrix, place: str) -> RawElements:
+        place = self._prefix + place
+        return RawElements(
+            X, read_table(self._root, f"{place}var"), read_values(self._root, f"{place}varm")
+        )
+
+    def _open(self, path: str, name: str, shape: tuple[int, int]) -> LazyMatrix | None:
+        """Return a stored matrix with the steps recorded for it."""
+        path = self._prefix + path
+        record = self._valid(name, path)
+        source = open_matrix(self._root, path, None if record is None else record.origin)
+        if source is None:
+            return None
+        if source.shape != shape:
+            got = f"{source.shape[0]} × {source.shape[1]} in {self._root}"
+            rule = f"its tables have {shape[0]} cells and {shape[1]} features"
+            raise DamagedFileError(explain(path, got, rule, "write the file again"))
+        if record is None:
+            return LazyMatrix(source)
+        loader = sums_loader(self._root, self._prefix, name, record, path)
+        return LazyMatrix(source, steps=_steps(source, record), sums=loader)
+
+    def _recipe(self, name: str) -> LazyMatrix | None:
+        """Return a matrix with the stored values of `X`, None where those are others by now."""
+        record = self._records[name]
+        if self.X is None or self._valid("X", f"{self._prefix}X") is None:
+            lost(name, self._root)
+            return None
+        return self.X.counts.with_steps(*_steps(self.X.source, record))
+
+    def _valid(self, name: str, path: str) -> MatrixRecord | None:
+        """Return what was recorded of a stored matrix where it is still the same."""
+        record = self._records.get(name)
+        if record is None or record.fingerprint is None:
+            return None
+        node = self._root.node(path)
+        if not still_holds(record.fingerprint, node, read=False):
+            if record.steps:
+                lost(name, self._root)
+            return None
+        if isinstance(self._root, ZarrRoot) and (n_absent := absent_files(node)):
+            got = f"without {n_absent} of its files in {self._root}"
+            rule = "lazymu wrote all of them"
+            raise DamagedFileError(explain(path, got, rule, "copy or write the store again"))
+        return record
+
+
+def _steps(source: MatrixSource, record: MatrixRecord) -> tuple[Step, ...]:
+    """Return a matrix's steps, first the one to its own type where it is stored in a smaller."""
+    dtype: Any = native_dtype(record.origin.dtype)
+    widen = () if dtype == source.dtype else (Astype(str(dtype)),)
+    return (*widen, *record.steps)
