@@ -24,11 +24,15 @@ class Moments(NamedTuple):
         variance: Float64s = self.m2 / freedom
         return variance
 
+    def first(self, n_groups: int) -> Moments:
+        """Return the moments of the first groups."""
+        return Moments(*(part[:n_groups] for part in self))
+
     def pooled(self) -> Moments:
         """Return the moments of all groups taken together, as one group."""
         from lazymu.kernels.moments import merge_moments
 
-        total = Moments(*(part[:1] for part in self))
+        total = self.first(1)
         for g in range(1, len(self.n)):
             total = Moments(*merge_moments(*total, *(part[g : g + 1] for part in self)))
         return total
@@ -75,6 +79,34 @@ def merged(state: Moments, part: Moments, rows: Int64s) -> Moments:
     for values, new in zip(state, merge_moments(*known, *part), strict=True):
         values[rows] = new
     return state
+
+
+class GroupSumsReducer(Reducer[Float64s, Float64s]):
+    """Sums of each feature within groups, (g, p): exact where values are whole numbers."""
+
+    def __init__(self, groups: Int64s, n_groups: int, n_vars: int) -> None:
+        self.groups, self.shape = groups, (n_groups, n_vars)
+
+    @property
+    def state_bytes(self) -> int:
+        return 8 * self.shape[0] * self.shape[1]
+
+    def init(self) -> Float64s:
+        return np.zeros(self.shape)
+
+    def chunk(self, state: Float64s, block: Block) -> Float64s:
+        from lazymu.kernels.sums import add_group_sums
+
+        X = block.X
+        add_group_sums(state, X.data, X.indices, X.indptr, self.groups[block.rows])
+        return state
+
+    def combine(self, a: Float64s, b: Float64s) -> Float64s:
+        a += b
+        return a
+
+    def finalize(self, state: Float64s) -> Float64s:
+        return state
 
 
 class ClippedSums(NamedTuple):

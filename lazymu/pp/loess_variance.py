@@ -48,6 +48,21 @@ def expected_deviation(mean: Float64s, variance: Float64s, span: float) -> Float
     return deviation
 
 
+def exact_means(totals: Float64s, n: Float64s, *, whole: bool) -> Float64s:
+    """Return ``totals / n`` such that features of equal sums have equal means to the last bit.
+
+    The loess splits the features at order statistics of their means, many of which are tied: a tie
+    broken by rounding, which depends on the order of the cells, moves its curve by 1e-3. Sums of
+    whole numbers are exact; means of others are rounded to 12 digits.
+    """
+    means: Float64s = totals / n
+    if whole:
+        return means
+    digits = 10.0 ** np.floor(np.log10(np.where(means > 0, means, 1.0)))
+    rounded: Float64s = np.round(means / digits, 11) * digits
+    return rounded
+
+
 def clip_values(moments: Moments, deviation: Float64s) -> Float64s:
     """Return the largest value that counts in each group, (g, p): ``mean + sd sqrt(n)``."""
     clip: Float64s = moments.mean + deviation * np.sqrt(moments.n)[:, None]

@@ -10,11 +10,18 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.errors import ArgumentError, NotCountsError, explain
-from lazymu.pp.batch_moments import ClippedReducer, ClippedSums, Moments, MomentsReducer
+from lazymu.pp.batch_moments import (
+    ClippedReducer,
+    ClippedSums,
+    GroupSumsReducer,
+    Moments,
+    MomentsReducer,
+)
 from lazymu.pp.dispersion import Cutoffs, Flavor, merge_batches, rank_by_dispersion
 from lazymu.pp.loess_variance import (
     FlavorV3,
     clip_values,
+    exact_means,
     expected_deviation,
     rank_by_variance,
     standardized_variances,
@@ -23,7 +30,7 @@ from lazymu.pp.value_sums import sums_and
 from lazymu.stream import LazyMatrix, require_counts, run_pass
 from lazymu.stream.steps import Expm1, Log1p
 from lazymu.stream.sums import Extremes, require_count_values
-from lazymu.typing import Int64s
+from lazymu.typing import Float64s, Int64s
 
 logger = logging.getLogger("lazymu")
 
@@ -131,13 +138,27 @@ def by_variance(
         If there are values that are not whole numbers, where ``check_values``; or that are
         negative, NaN or infinite.
     """
-    reducer = MomentsReducer(batches.codes, batches.n_groups, counts.shape[1])
-    sums, results = sums_and(counts, reducer, label="variable features")
+    sums, (moments, totals) = sums_and(
+        counts,
+        MomentsReducer(batches.codes, batches.n_groups, counts.shape[1]),
+        GroupSumsReducer(batches.codes, batches.n_groups, counts.shape[1]),
+        label="variable features",
+    )
     require_count_values(sums.extremes, "highly_variable_genes")
+    whole = sums.extremes.all_integer
     if check_values:
         _require_whole(sums.extremes, flavor)
-    moments: Moments = results[0]
-    labelled = Moments(*(part[: len(batches.names)] for part in moments))
+    moments = moments._replace(mean=exact_means(totals, moments.n[:, None], whole=whole))
+    variances_norm = _standardized(counts, batches, moments, span)
+    table = rank_by_variance(variances_norm, n_top_genes, flavor)
+    table.insert(0, keys.MEANS, exact_means(totals.sum(axis=0), moments.n.sum(), whole=whole))
+    table.insert(1, keys.VARIANCES, moments.pooled().variance[0])
+    return table
+
+
+def _standardized(counts: LazyMatrix, batches: Batches, moments: Moments, span: float) -> Float64s:
+    """Return the standardised variances of each batch, (batches, var). One pass."""
+    labelled = moments.first(len(batches.names))
     deviation = np.stack(
         [
             expected_deviation(mean, variance, span)
@@ -149,11 +170,7 @@ def by_variance(
     clipped: ClippedSums
     (clipped,) = run_pass(counts, ClippedReducer(batches.codes, clip), label="clipped variances")
     own = ClippedSums(*(part[: len(deviation)] for part in clipped))
-    table = rank_by_variance(standardized_variances(labelled, deviation, own), n_top_genes, flavor)
-    of_all = moments.pooled()
-    table.insert(0, keys.MEANS, of_all.mean[0])
-    table.insert(1, keys.VARIANCES, of_all.variance[0])
-    return table
+    return standardized_variances(labelled, deviation, own)
 
 
 def _require_whole(extremes: Extremes, flavor: str) -> None:
