@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 
+from lazymu.decomposition.eigen import DENSE_SIDE, leading_of_matrix, leading_of_product
 from lazymu.decomposition.reducers import ColumnMoments, Gram, Moments
 from lazymu.decomposition.shifted import Shift
 from lazymu.settings import settings
 from lazymu.stream import Block, LazyMatrix
+from lazymu.stream.plan import working_bytes
 from lazymu.typing import CSR, Float64s
 
 MAX_VALUES = 16_000_000
 """Above this number of nonzeros a few passes are faster than iterating to convergence."""
 BYTES_PER_VALUE = 32
 """The matrix, the pieces that it was put together from, and room for the iteration."""
-DENSE_SIDE = 1000
-"""Up to this many rows or columns the small Gram matrix is diagonalised directly."""
-TOLERANCE = 1e-10
-"""ARPACK's: residual relative to the eigenvalue."""
 RANK_TOLERANCE = 1e-7
 """Singular values below this share of the first are rounding errors of the Gram matrix."""
 
@@ -41,7 +38,10 @@ class Pairs(NamedTuple):
 def fits_in_memory(matrix: LazyMatrix) -> bool:
     """Return whether a matrix is small enough to be held and iterated on."""
     n_values = int(matrix.row_values.sum())
-    return n_values <= MAX_VALUES and n_values * BYTES_PER_VALUE <= settings.memory_limit // 2
+    return (
+        n_values <= MAX_VALUES
+        and n_values * BYTES_PER_VALUE <= working_bytes(settings.memory_limit) // 2
+    )
 
 
 class Operator:
@@ -57,12 +57,12 @@ class Operator:
     def _sum_over_runs(self, pool: ThreadPoolExecutor, kernel: Any, x: Float64s) -> Float64s:
         """Return the sum of what ``kernel`` adds up over each run of rows (var,)."""
 
-        def partial(run: tuple[int, int]) -> Float64s:
+        def over_run(run: tuple[int, int]) -> Float64s:
             out = np.zeros(self.shape[1])
             kernel(*self.parts, *run, x, out)
             return out
 
-        total: Float64s = np.sum(list(pool.map(partial, self.runs)), axis=0)
+        total: Float64s = np.sum(list(pool.map(over_run, self.runs)), axis=0)
         return total
 
     def on_features(self, pool: ThreadPoolExecutor, x: Float64s) -> Float64s:
@@ -131,15 +131,14 @@ def leading_eigenvectors(
     """Return leading eigenvectors of the smaller of ``B'B`` and ``BB'``, and singular values."""
     side = min(X.shape)
     if side <= DENSE_SIDE:
-        theta, vectors = scipy.linalg.eigh(
-            small_gram(X, B.shift), subset_by_index=[side - k, side - 1]
-        )
+        theta, vectors = leading_of_matrix(small_gram(X, B.shift), k, rng)
     else:
-        theta, vectors = iterate(B, k, rng)
-    order = np.argsort(theta)[::-1]
-    singular = np.sqrt(np.maximum(theta[order], 0))
+        product = B.on_features if X.shape[1] <= X.shape[0] else B.on_cells
+        with ThreadPoolExecutor(settings.n_threads) as pool:
+            theta, vectors = leading_of_product(partial(product, pool), side, k, rng)
+    singular = np.sqrt(theta)
     singular[singular <= RANK_TOLERANCE * singular[0]] = 0
-    return vectors[:, order], singular
+    return vectors, singular
 
 
 def small_gram(X: CSR, shift: Shift) -> Float64s:
@@ -152,21 +151,3 @@ def small_gram(X: CSR, shift: Shift) -> Float64s:
         return shift.gram(G)
     cross = (X @ shift.m)[:, None]
     return G - cross - cross.T + shift.m @ shift.m
-
-
-def iterate(B: Operator, k: int, rng: np.random.Generator) -> tuple[Float64s, Float64s]:
-    """Return the leading eigenpairs of the smaller side by implicitly restarted Lanczos."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
-    side = min(B.shape)
-    product = B.on_features if B.shape[1] <= B.shape[0] else B.on_cells
-    with ThreadPoolExecutor(settings.n_threads) as pool:
-        matvec: Callable[[Float64s], Float64s] = lambda x: product(pool, x.ravel())  # noqa: E731
-        theta, vectors = eigsh(
-            LinearOperator((side, side), matvec=matvec, dtype=np.float64),
-            k=k,
-            ncv=min(side, 3 * k + 20),
-            v0=rng.standard_normal(side),
-            tol=TOLERANCE,
-        )
-    return theta, vectors

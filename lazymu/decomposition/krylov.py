@@ -145,8 +145,7 @@ def scores(C: LazyMatrix, shift: Shift, V: Floats) -> tuple[Floats, Float64s, Fl
 
     With ``Y = B V`` and ``Y'Y = R S^2 R'``, the columns of ``U = Y R / S`` are orthonormal.
     """
-    (Y,) = run_pass(C, Dot(C.shape[0], V), label="SVD scores")
-    Y = shift.dot(Y, V)
+    (Y,) = run_pass(C, Dot(C.shape[0], V, shift.m @ V), label="SVD scores")
     inner = np.zeros((V.shape[1], V.shape[1]))
     for start in range(0, len(Y), 1 << 16):
         piece = Y[start : start + (1 << 16)].astype(np.float64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 
+from lazymu.decomposition.eigen import leading_of_matrix
 from lazymu.decomposition.in_memory import fits_in_memory, leading_pairs
 from lazymu.decomposition.krylov import block_krylov
 from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments
@@ -15,6 +15,7 @@ from lazymu.decomposition.svd import check_n_comps, oriented
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, run_pass
 from lazymu.stream.passes import gather
+from lazymu.stream.plan import working_bytes
 from lazymu.typing import Float64s, Floats, RandomState
 
 GRAM_VARS = 8000
@@ -98,7 +99,7 @@ def principal_components(
     n_vars = C.shape[1]
     fits = fits_in_memory(C)
     if n_vars <= SMALL_GRAM_VARS or (not fits and n_vars <= GRAM_VARS and gram_fits(n_vars)):
-        Y, S, Vt, moments = by_gram(C, off, n_comps)
+        Y, S, Vt, moments = by_gram(C, off, n_comps, rng)
         return describe(Y, S, Vt, moments, off, 2)
     if fits:
         pairs = leading_pairs(gather(C), off, n_comps, rng)
@@ -111,22 +112,20 @@ def principal_components(
 
 def gram_fits(n_vars: int) -> bool:
     """Return whether the partial Gram matrices of all threads leave room for blocks."""
-    return (2 * settings.n_threads + 2) * 8 * n_vars**2 <= settings.memory_limit // 2
+    states = 2 * settings.n_threads + 2
+    return states * 8 * n_vars**2 <= working_bytes(settings.memory_limit) // 2
 
 
 def by_gram(
-    C: LazyMatrix, m: Float64s | None, k: int
+    C: LazyMatrix, m: Float64s | None, k: int, rng: np.random.Generator
 ) -> tuple[Floats, Float64s, Float64s, Moments]:
     """Return scores, singular values and right vectors by the Gram matrix: two passes."""
     n_obs, n_vars = C.shape
     G, moments = run_pass(C, Gram(n_vars), ColumnMoments(n_vars), label="PCA")
     shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
-    squares, V = scipy.linalg.eigh(
-        shift.gram(G), subset_by_index=[n_vars - k, n_vars - 1], overwrite_a=True
-    )
-    V = V[:, ::-1]
-    (Y,) = run_pass(C, Dot(n_obs, V), label="PCA scores")
-    return shift.dot(Y, V), np.sqrt(np.maximum(squares[::-1], 0)), V.T, moments
+    squares, V = leading_of_matrix(shift.gram(G), k, rng)
+    (Y,) = run_pass(C, Dot(n_obs, V, shift.m @ V), label="PCA scores")
+    return Y, np.sqrt(squares), V.T, moments
 
 
 def describe(

@@ -56,10 +56,10 @@ class ColumnMoments(Reducer[Moments, Moments]):
 
 
 class Dot(Reducer[RowPieces, Floats]):
-    """``C V`` (obs, k) as float32, summed in float64."""
+    """``C V - 1 offset'`` (obs, k), summed in float64 and returned as float32."""
 
-    def __init__(self, n_obs: int, V: Floats) -> None:
-        self.n_obs, self.V = n_obs, np.ascontiguousarray(V)
+    def __init__(self, n_obs: int, V: Floats, offset: Float64s) -> None:
+        self.n_obs, self.V, self.offset = n_obs, np.ascontiguousarray(V), offset
 
     @property
     def operand_bytes(self) -> int:
@@ -75,7 +75,7 @@ class Dot(Reducer[RowPieces, Floats]):
         X = block.X
         Y = np.empty((X.shape[0], self.V.shape[1]))
         dot(X.data, X.indices, X.indptr, self.V, Y)
-        state.append((block.rows, Y.astype(np.float32)))
+        state.append((block.rows, (Y - self.offset).astype(np.float32)))
         return state
 
     def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:

@@ -42,8 +42,3 @@ class Shift(NamedTuple):
         """Return ``B'B`` of ``G = C'C``."""
         cross = np.outer(self.mean, self.m)
         return G - self.n * (cross + cross.T - np.outer(self.m, self.m))
-
-    def dot(self, Y: Floats, V: Floats) -> Floats:
-        """Return ``B V`` of ``Y = C V``, in place."""
-        Y -= (self.m @ V).astype(Y.dtype)
-        return Y

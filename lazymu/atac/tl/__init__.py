@@ -1,0 +1,5 @@
+"""Analysis of peak counts."""
+
+from lazymu.atac.tl.lsi import lsi
+
+__all__ = ["lsi"]

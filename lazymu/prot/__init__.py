@@ -1,0 +1,5 @@
+"""Antibody counts: muon's `prot` functions."""
+
+from lazymu.prot import pp
+
+__all__ = ["pp"]
