@@ -163,7 +163,8 @@ def _known(data: Data, name: str, lookup: Lookup) -> Iterator[tuple[str, str]]:
     for key, mod in mods.items():
         bare = name.removeprefix(f"{key}:")
         var = mod.var
-        features = var.index if lookup.gene_symbols is None else var[lookup.gene_symbols]
+        symbols = lookup.gene_symbols
+        features = var[symbols] if symbols is not None and symbols in var else var.index
         alike = features[features.str.lower().str.startswith(bare[:1].lower(), na=False)]
         for known in (*map(str, mod.obs.columns), *map(str, alike[:_MOST_SEARCHED])):
             full = known if key is None else keys.of_modality(key, known)
