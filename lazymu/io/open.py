@@ -9,10 +9,10 @@ from lazymu.errors import ModalityNotFoundError, UnknownFormatError, explain
 from lazymu.io.anndata_groups import kind_of, modality_names, read_modality, read_store
 from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.tenx_h5 import is_tenx, read_tenx_h5
+from lazymu.io.tenx_mtx import matrix_file, read_tenx_mtx
 from lazymu.store.roots import H5Root, Root, ZarrRoot, is_url, missing
 
 SUFFIXES = (".h5mu", ".h5ad", ".zarr", ".zarr.zip", ".h5", ".hdf5")
-MTX_NAMES = ("matrix.mtx", "matrix.mtx.gz")
 KNOWN = f"{', '.join(SUFFIXES)} and Cell Ranger folders with matrix.mtx"
 
 
@@ -54,7 +54,12 @@ def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | Mo
     """
     if not isinstance(path, str | Path):
         return _read_groups(ZarrRoot(path), "")
-    file, inner = split_path(str(Path(path).expanduser()) if not is_url(str(path)) else str(path))
+    location = str(path) if is_url(str(path)) else str(Path(path).expanduser())
+    file, inner = split_path(location)
+    if not inner and not is_url(file) and (matrix := matrix_file(Path(file))) is not None:
+        if not matrix.exists():
+            raise missing(file)
+        return read_tenx_mtx(matrix)
     root = _root_of(file)
     if kind_of(root) or inner:
         return _read_groups(root, inner)

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from lazymu.store.arrays import Layout
 from lazymu.store.roots import StoredArray, ZarrRoot
-from lazymu.store.sources import CSRSource, Origin
+from lazymu.store.sources import CSRSource, MatrixSource, Origin
 from lazymu.store.writers import CSRWriter, write_all
 from lazymu.typing import CSR, Int64s
 
@@ -31,44 +31,37 @@ class ConvertedSource(ABC):
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], origin: Origin) -> None:
         self.shape, self.dtype, self.origin = shape, dtype, origin
-        self._converted: CSRSource | None = None
+        self._rows: MatrixSource | None = None
         self._lock = threading.Lock()
 
     @abstractmethod
-    def blocks(self) -> Iterator[CSR]:
-        """Yield the rows in order, as canonical CSR."""
+    def convert(self, folder: str) -> MatrixSource:
+        """Return the rows from what is written into a folder."""
 
-    def prepare(self) -> CSRSource:
-        """Return the rows as they stand in the temporary folder, written there once."""
-        with self._lock:
-            if self._converted is None:
-                self._converted = self._convert()
-        return self._converted
-
-    def _convert(self) -> CSRSource:
+    def written(self, folder: str, blocks: Iterable[CSR], n_values: int) -> MatrixSource:
+        """Write rows as CSR of up to ``n_values`` into a folder and return their source."""
         import zarr
 
-        folder = tempfile.mkdtemp(prefix="lazymu-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        path = str(Path(folder) / "matrix.zarr")
+        location = str(Path(folder) / "rows.zarr")
+        group = zarr.open_group(location, mode="w", zarr_format=3)
         writer = CSRWriter(
-            zarr.open_group(path, mode="w", zarr_format=3),
-            "X",
-            self.shape[1],
-            dtype=self.dtype,
-            layout=Layout(),
-            capacity=self.n_values(),
+            group, "X", self.shape[1], dtype=self.dtype, layout=Layout(), capacity=n_values
         )
-        write_all(writer, self.blocks())
-        root = ZarrRoot(path)
+        write_all(writer, blocks)
+        root = ZarrRoot(location)
         data, indices, indptr = (
             StoredArray(root, f"X/{part}") for part in ("data", "indices", "indptr")
         )
         return CSRSource(data, indices, indptr, self.shape, self.origin)
 
-    @abstractmethod
-    def n_values(self) -> int:
-        """Return how many values are stored at most."""
+    def prepare(self) -> MatrixSource:
+        """Return the rows as they stand in the temporary folder, written there once."""
+        with self._lock:
+            if self._rows is None:
+                folder = tempfile.mkdtemp(prefix="lazymu-")
+                weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+                self._rows = self.convert(folder)
+        return self._rows
 
     @property
     def indptr(self) -> Int64s:

@@ -75,6 +75,6 @@ def absent_files(node: Any) -> int:
 
 def _absent(array: Any) -> int:
     files = array.shards or array.chunks
-    expected = math.prod(-(-n // file) for n, file in zip(array.shape, files, strict=True))
-    per_file = math.prod(file // n for file, n in zip(files, array.chunks, strict=True))
+    expected: int = math.prod(-(-n // file) for n, file in zip(array.shape, files, strict=True))
+    per_file: int = math.prod(file // n for file, n in zip(files, array.chunks, strict=True))
     return expected - int(array.nchunks_initialized) // per_file

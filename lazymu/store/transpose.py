@@ -35,11 +35,9 @@ class TransposedSource(ConvertedSource):
         super().__init__(shape, columns.dtype, columns.origin._replace(encoding="csc_matrix"))
         self.columns = columns
 
-    def n_values(self) -> int:
-        return int(self.columns.indptr[-1])
-
-    def blocks(self) -> Iterator[CSR]:
-        return swap_axes(lambda: runs_of(self.columns), self.columns.shape, self.dtype)
+    def convert(self, folder: str) -> MatrixSource:
+        blocks = swap_axes(lambda: runs_of(self.columns), self.columns.shape, self.dtype)
+        return self.written(folder, blocks, int(self.columns.indptr[-1]))
 
 
 def runs_of(source: MatrixSource) -> Iterator[CSR]:
