@@ -1,0 +1,46 @@
+"""`lazymu convert`: any known format into a store."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import typer
+
+from lazymu import io
+from lazymu.cli.common import command
+from lazymu.cli.progress import ProgressDisplay
+
+
+class ZarrFormat(StrEnum):
+    """Versions of Zarr's format that can be written."""
+
+    V2 = "2"
+    V3 = "3"
+
+
+@command
+def convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="File of any known format.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="Zarr store to write.")],
+    zarr_format: Annotated[
+        ZarrFormat, typer.Option("--zarr-format", help="Version of Zarr's format.")
+    ] = ZarrFormat.V3,
+    shards: Annotated[
+        int | None,
+        typer.Option("--shards", help="Values in a shard; by default each chunk is a file."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store.")] = False,
+) -> None:
+    """Convert .h5mu, .h5ad, a 10x .h5 or folder, or another store into a store, streaming."""
+    version: Literal[2, 3] = 2 if zarr_format is ZarrFormat.V2 else 3
+    with ProgressDisplay() as display:
+        display("Convert", 1, 1)
+        io.convert(
+            source,
+            target,
+            overwrite=overwrite,
+            zarr_format=version,
+            shards=shards,
+        )
+    typer.echo(target)

@@ -1,0 +1,7 @@
+"""The whole workflow: its parameters, its stages, and what it reports."""
+
+from lazymu.pipeline.params import RunParams
+from lazymu.pipeline.records import RunSummary
+from lazymu.pipeline.workflow import run_workflow
+
+__all__ = ["RunParams", "RunSummary", "run_workflow"]

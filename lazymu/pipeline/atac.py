@@ -1,0 +1,39 @@
+"""Stages of chromatin accessibility: quality, TF-IDF, latent semantic indexing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazymu import keys, pp
+from lazymu.atac import pp as atac_pp
+from lazymu.atac import tl as atac_tl
+from lazymu.containers import Modality
+from lazymu.pipeline.limits import fewer_components
+from lazymu.pipeline.quality import draw_quality
+from lazymu.pipeline.run import Run
+
+
+def check_atac(run: Run, name: str, atac: Modality) -> None:
+    """Compute quality metrics and drop poor cells and rare peaks."""
+    params = run.params.atac
+    pp.calculate_qc_metrics(atac, percent_top=None, inplace=True)
+    thresholds = {keys.N_GENES_BY_COUNTS: params.min_features, keys.TOTAL_COUNTS: None}
+    draw_quality(run, name, atac, thresholds)
+    pp.filter_cells(atac, min_genes=params.min_features)
+    pp.filter_genes(atac, min_cells=params.min_cells)
+
+
+def embed_atac(run: Run, name: str, atac: Modality) -> None:
+    """Weight by TF-IDF and compute LSI components."""
+    n_comps = fewer_components(run, name, run.params.atac.n_comps, atac.n_obs, atac.n_vars)
+    atac_pp.tfidf(atac)
+    atac_tl.lsi(
+        atac,
+        n_comps=n_comps,
+        drop="auto" if run.params.atac.drop_depth else None,
+        random_state=run.params.joint.seed,
+    )
+    dropped = np.asarray(atac.uns[keys.UNS_LSI].get("dropped", ()))
+    if dropped.size:
+        numbers = ", ".join(str(component + 1) for component in dropped)
+        run.note(f"{name}: left out LSI component {numbers}, which follows sequencing depth")

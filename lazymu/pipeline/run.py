@@ -1,0 +1,127 @@
+"""The state of a run, and how its stages are declared."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from lazymu import keys
+from lazymu.containers import Modality, MuData
+from lazymu.pipeline.params import RunParams
+from lazymu.pipeline.records import RunSummary
+
+logger = logging.getLogger(__name__)
+
+KINDS = {keys.RNA: keys.RNA_ALIASES, keys.ATAC: keys.ATAC_ALIASES, keys.PROT: keys.PROT_ALIASES}
+WNN = "wnn"
+_DOTS_PER_INCH = 150
+
+
+@dataclass
+class Run:
+    """One run of the workflow while its stages work on it."""
+
+    params: RunParams
+    summary: RunSummary
+    figures: Path
+    """Folder of the pictures."""
+    mdata: MuData
+
+    def present(self) -> dict[str, str]:
+        """Return the kinds (`rna`, `atac`, `prot`) that there are, with their modalities' names."""
+        found: dict[str, str] = {}
+        for kind, names in KINDS.items():
+            for name in names:
+                if name in self.mdata.mod:
+                    found.setdefault(kind, name)
+        return found
+
+    @property
+    def target(self) -> MuData | Modality:
+        """What is clustered: the MuData, or its modality where only one is known."""
+        present = self.present()
+        return self.mdata if len(present) > 1 else self.mdata.mod[next(iter(present.values()))]
+
+    @property
+    def graph_key(self) -> str | None:
+        """Key of the graph that is clustered: `wnn`, or scanpy's default for one modality."""
+        return WNN if isinstance(self.target, MuData) else None
+
+    def cluster_key(self, resolution: float) -> str:
+        """Return the column of the clusters: the first resolution has the plain name."""
+        plain = f"{keys.LEIDEN}_{WNN}" if self.graph_key else keys.LEIDEN
+        first = resolution == self.params.joint.resolution[0]
+        return plain if first else f"{plain}_{resolution:g}"
+
+    def main_clusters(self) -> pd.Series[Any]:
+        """Return the clusters at the first resolution, by cell name."""
+        return self.target.obs[self.cluster_key(self.params.joint.resolution[0])]
+
+    def save(self, figure: Any, name: str) -> None:
+        """Write a figure as PNG into the folder of pictures."""
+        self.figures.mkdir(parents=True, exist_ok=True)
+        path = self.figures / name
+        figure.savefig(path, dpi=_DOTS_PER_INCH, bbox_inches="tight")
+        self.summary.figures.append(path)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the store keeps about the run in ``uns["lazymu"]``."""
+        return {"source": self.summary.source, "params": self.params.to_dict()}
+
+    def note(self, text: str) -> None:
+        """Keep a remark for the summary, and log it."""
+        logger.info(text)
+        self.summary.notes.append(text)
+
+
+class Stage(Protocol):
+    """One step of the workflow."""
+
+    label: str
+
+    def applies(self, run: Run) -> bool:
+        """Whether the run has what the stage works on."""
+
+    def work(self, run: Run) -> None:
+        """Do it."""
+
+
+class JointStage:
+    """A step over all modalities."""
+
+    def __init__(self, label: str, function: Callable[[Run], None]) -> None:
+        self.label, self.work = label, function
+
+    def applies(self, run: Run) -> bool:
+        """Whether the run has what the stage works on: always."""
+        return True
+
+
+class ModalityStage:
+    """A step on the modality of one kind, given to the function with its name."""
+
+    def __init__(
+        self, label: str, function: Callable[[Run, str, Modality], None], kind: str
+    ) -> None:
+        self.label, self.function, self.kind = label, function, kind
+
+    def applies(self, run: Run) -> bool:
+        """Whether the run has a modality of the kind."""
+        return self.kind in run.present()
+
+    def work(self, run: Run) -> None:
+        """Do it."""
+        name = run.present()[self.kind]
+        self.function(run, name, run.mdata.mod[name])
+
+
+class StageWatcher(Protocol):
+    """Who is told when a stage begins."""
+
+    def __call__(self, label: str, number: int, total: int) -> None:
+        """Take the label of a stage, its number from 1, and the number of stages."""

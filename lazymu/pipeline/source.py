@@ -1,0 +1,44 @@
+"""What a run starts from: any file that lazymu reads, as a MuData over a Zarr store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lazymu import keys
+from lazymu.containers import Modality, MuData, read
+from lazymu.errors import ModalityNotFoundError, explain
+from lazymu.io import convert
+from lazymu.pipeline.run import KINDS
+
+
+def open_source(source: str, working: Path) -> MuData:
+    """Open a Zarr store as it is; convert any other file first, as every pass reads it again."""
+    if not source.rstrip("/").endswith(".zarr"):
+        converted = str(working / "counts.zarr")
+        convert(source, converted, overwrite=True)
+        source = converted
+    mdata = as_mudata(read(source))
+    if not any(name in mdata.mod for names in KINDS.values() for name in names):
+        known = ", ".join(name for names in KINDS.values() for name in names)
+        rule = f"the workflow knows modalities named {known}"
+        got = f"a data set of {', '.join(mdata.mod)}"
+        raise ModalityNotFoundError(explain("source", got, rule, "rename them in mdata.mod"))
+    return mdata
+
+
+def as_mudata(data: MuData | Modality) -> MuData:
+    """Return a MuData with distinct feature names; one modality is named after its features."""
+    mdata = data if isinstance(data, MuData) else MuData({kind_of(data): data})
+    for modality in mdata.mod.values():
+        if not modality.var_names.is_unique:
+            modality.var_names_make_unique()
+    return mdata
+
+
+def kind_of(modality: Modality) -> str:
+    """Return `rna`, `atac` or `prot`, by the feature types that 10x writes; `rna` without them."""
+    if keys.FEATURE_TYPES in modality.var:
+        for feature_type in modality.var[keys.FEATURE_TYPES].unique():
+            if feature_type in keys.MODALITY_OF_FEATURE_TYPE:
+                return keys.MODALITY_OF_FEATURE_TYPE[feature_type]
+    return keys.RNA

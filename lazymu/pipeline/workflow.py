@@ -1,0 +1,141 @@
+"""The whole workflow, from a file of counts to clusters and pictures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lazymu import keys
+from lazymu.errors import ArgumentError, StoreExistsError, explain
+from lazymu.pipeline import atac, figures, joint, markers, prot, rna
+from lazymu.pipeline.params import RunParams
+from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
+from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
+from lazymu.pipeline.source import open_source
+
+STAGES: tuple[Stage, ...] = (
+    ModalityStage("RNA quality", rna.check_rna, keys.RNA),
+    ModalityStage("ATAC quality", atac.check_atac, keys.ATAC),
+    ModalityStage("Protein quality", prot.check_prot, keys.PROT),
+    JointStage("Common cells", joint.keep_common_cells),
+    ModalityStage("RNA embedding", rna.embed_rna, keys.RNA),
+    ModalityStage("ATAC embedding", atac.embed_atac, keys.ATAC),
+    ModalityStage("Protein embedding", prot.embed_prot, keys.PROT),
+    JointStage("Neighbours", joint.connect),
+    JointStage("Clusters", joint.cluster),
+    JointStage("UMAP", joint.lay_out),
+    JointStage("Comparison", joint.compare),
+    ModalityStage("Markers", markers.rank_markers, keys.RNA),
+    JointStage("Figures", figures.draw_results),
+)
+OPENING, WRITING = "Open", "Write"
+
+
+def run_workflow(
+    source: str | Path,
+    out: str | Path,
+    params: RunParams | None = None,
+    *,
+    overwrite: bool = False,
+    watch: StageWatcher | None = None,
+) -> RunSummary:
+    """Run the workflow on all modalities of ``source`` and write store and pictures.
+
+    Quality control and filters, normalisation, an embedding of each modality, common cells, the
+    (weighted) neighbour graph, Leiden clusters, UMAP, comparison with known labels, figures.
+
+    Parameters
+    ----------
+    source
+        Anything that :func:`lazymu.read` takes; what is not a Zarr store is converted first.
+    out
+        Zarr store to write; pictures go to the folder ``<name>_figures`` beside it.
+    params
+        Parameters; the defaults where None.
+    overwrite
+        Replace a store that exists.
+    watch
+        Called as ``watch(label, number, total)`` when a stage begins.
+
+    Returns
+    -------
+    Sizes, clusters, notes, time and memory of every stage, and the paths written.
+
+    Raises
+    ------
+    StoreExistsError
+        If the store exists and ``overwrite`` is false.
+    ArgumentError
+        If ``out`` is not a Zarr store's name, or is the source itself.
+    LazyMuError
+        Whatever a stage finds wrong with the data.
+    """
+    store = _checked_target(str(source), Path(out), overwrite=overwrite)
+    summary = RunSummary(source=str(source), store=store)
+    progress = _Progress(summary, watch)
+    with _working_folder(store) as working:
+        with progress.stage(OPENING):
+            mdata = open_source(str(source), working)
+        run = Run(params or RunParams(), summary, figures_folder(store), mdata)
+        before = {name: modality.shape for name, modality in mdata.mod.items()}
+        stages = [stage for stage in STAGES if stage.applies(run)]
+        progress.total = len(stages) + 2
+        for stage in stages:
+            with progress.stage(stage.label):
+                stage.work(run)
+        with progress.stage(WRITING):
+            mdata.uns[keys.LAZYMU] = {**mdata.uns.get(keys.LAZYMU, {}), **run.provenance()}
+            mdata.write(store)
+    summary.modalities = [
+        ModalityRecord(name, before[name], modality.shape) for name, modality in mdata.mod.items()
+    ]
+    return summary
+
+
+def figures_folder(store: Path) -> Path:
+    """Return the folder of a store's pictures: ``pbmc.zarr`` -> ``pbmc_figures``."""
+    return store.with_name(f"{store.stem}_figures")
+
+
+class _Progress:
+    """Tells the watcher of each stage and records its time and memory."""
+
+    def __init__(self, summary: RunSummary, watch: StageWatcher | None) -> None:
+        self.summary, self.watch = summary, watch
+        # Which stages apply is known once the file is open; until then none is left out.
+        self.total = len(STAGES) + 2
+
+    @contextmanager
+    def stage(self, label: str) -> Iterator[None]:
+        record = StageRecord(label)
+        self.summary.stages.append(record)
+        if self.watch is not None:
+            self.watch(label, len(self.summary.stages), self.total)
+        with measured(record):
+            yield
+
+
+@contextmanager
+def _working_folder(store: Path) -> Iterator[Path]:
+    """Make the folder beside the store for what is needed only while a run lasts."""
+    folder = store.with_name(f"{store.name}.lazymu")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _checked_target(source: str, store: Path, *, overwrite: bool) -> Path:
+    if store.suffix != ".zarr":
+        rule = "the result is a Zarr store"
+        raise ArgumentError(explain("out", store, rule, f"name it {store.with_suffix('.zarr')}"))
+    if store.absolute() == Path(source).absolute():
+        rule = "it is the source, whose dropped cells would be lost"
+        raise ArgumentError(explain("out", store, rule, "give the result another name"))
+    if store.exists() and not overwrite:
+        rule = "it exists"
+        raise StoreExistsError(explain("out", store, rule, "pass another name, or overwrite"))
+    return store
