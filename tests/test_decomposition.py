@@ -1,7 +1,6 @@
 """Truncated SVD and PCA of lazy matrices, against NumPy on the dense matrix."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -19,16 +18,11 @@ from lazymu.decomposition import (
 from lazymu.decomposition.reducers import ColumnMoments, Gram
 from lazymu.errors import ArgumentError
 from lazymu.stream import passes, run_pass
-from lazymu.stream.plan import plan_blocks
 from lazymu.stream.steps import Log1p, Standardize
 from tests.counting import counting_scheduler
+from tests.matrix_cases import low_rank_counts, small_blocks
 
-
-def low_rank_counts(n_obs: int, n_vars: int, rank: int = 6, seed: int = 0) -> sp.csr_matrix:
-    """Counts with a few components that stand far out of the noise."""
-    rng = np.random.default_rng(seed)
-    mean = rng.gamma(0.5, 1.0, (n_obs, rank)) @ rng.gamma(0.5, 0.6, (rank, n_vars))
-    return sp.csr_matrix(rng.poisson(mean).astype(np.float32))
+__all__ = ["small_blocks"]  # a fixture
 
 
 def triplets(dense: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,13 +43,6 @@ def iterating(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every matrix too large to be diagonalised directly."""
     monkeypatch.setattr(eigen, "DENSE_SIDE", 10)
     monkeypatch.setattr(in_memory, "DENSE_SIDE", 10)
-
-
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Make blocks small from the call on."""
-    small = partial(plan_blocks, max_values=500)
-    return lambda: monkeypatch.setattr(passes, "plan_blocks", small)
 
 
 SHAPES = [(150, 60), (60, 150)]

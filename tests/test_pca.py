@@ -1,6 +1,5 @@
 """`pp.pca` and `pp.scale` against scanpy on the same values."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from lazymu.errors import ArgumentError, MissingResultError
 from lazymu.pp.pca import pca
 from lazymu.pp.scale import scale
 from tests.counting import counting_scheduler, raise_if_dask_computes
-from tests.test_decomposition import low_rank_counts, small_blocks
+from tests.matrix_cases import low_rank_counts, quiet, small_blocks
 
 __all__ = ["small_blocks"]  # a fixture
 
@@ -121,7 +120,8 @@ def test_pca__two_passes_and_no_dependence_on_blocks(
 
 @pytest.mark.data
 def test_pca__real_data_equals_scanpy(data_dir: Path) -> None:
-    adata = ad.read_h5ad(data_dir / "rna_pbmc5k_hvg" / "rna_pbmc5k_hvg.h5ad")[:1500].copy()
+    with quiet():
+        adata = ad.read_h5ad(data_dir / "rna_pbmc5k_hvg" / "rna_pbmc5k_hvg.h5ad")[:1500].copy()
     adata.X = sp.csr_matrix(np.log1p(adata.X.astype(np.float64)))
     adata.var["highly_variable"] = np.arange(adata.n_vars) % 8 == 0
     modality = lazymu.Modality(adata.copy())
@@ -173,8 +173,7 @@ def test_scale__equals_scanpy(adata: ad.AnnData, arguments: dict[str, Any]) -> N
     with counting_scheduler() as scheduler:
         scale(modality, **arguments)
     assert scheduler.n_computes == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that centring densifies
+    with quiet():
         sc.pp.scale(expected, **arguments)
     layer = arguments.get("layer")
     values = expected.X if layer is None else expected.layers[layer]
@@ -200,8 +199,7 @@ def test_scale__pca_of_it_equals_scanpy(adata: ad.AnnData, max_value: float | No
     modality, expected = lazymu.Modality(adata.copy()), adata.copy()
     scale(modality, max_value=max_value)
     pca(modality, n_comps=6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that centring densifies
+    with quiet():
         sc.pp.scale(expected, max_value=max_value)
     sc.pp.pca(expected, n_comps=6, svd_solver="full")
     assert_pca_equal(modality, expected)
