@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from scipy.stats import gaussian_kde
 
@@ -263,6 +264,23 @@ def test_labels_on_data__one_label_stands_at_the_median() -> None:
     values = Categories(np.zeros(200, dtype=int), ("a",), ("#000000",))
     _, (ax,) = draw([Panel(points=points, values=values)], legend=LegendStyle(loc="on data"))
     np.testing.assert_allclose(ax.texts[0].get_position(), np.median(points, axis=0), atol=1e-6)
+
+
+def test_labels_on_data__line_leads_from_a_label_that_was_moved_far() -> None:
+    """Three categories in one place: the label of one stays, two go above and below."""
+    points = np.random.default_rng(0).normal(size=(300, 2))
+    codes = np.arange(300) % 3
+    values = Categories(codes, ("two\nlines 0", "two\nlines 1", "two\nlines 2"), ("r", "g", "b"))
+    figure, (ax,) = draw([Panel(points=points, values=values)], legend=LegendStyle(loc="on data"))
+    figure.draw_without_rendering()
+    height = ax.texts[0].get_window_extent().height
+    medians = np.array([np.median(points[codes == code], axis=0) for code in range(3)])
+    places = np.array([text.get_position() for text in ax.texts])
+    moved = np.linalg.norm(ax.transData.transform(places) - ax.transData.transform(medians), axis=1)
+    far = moved > 1.5 * height
+    (lines,) = (one for one in ax.collections if isinstance(one, LineCollection))
+    found = np.array(lines.get_segments()).reshape(-1, 2, 2)
+    np.testing.assert_allclose(found, np.stack([medians, places], axis=1)[far], atol=1e-6)
 
 
 def test_spread_boxes__moves_little_and_only_what_overlaps() -> None:

@@ -28,6 +28,7 @@ _ROW_HEIGHT = 1.45  # of a legend's row, in font sizes
 _SMALLEST_FONT = 5.0
 _SHRINK = 0.88
 _LINE_LETTERS = 18
+_FAR = 1.5  # label heights from where a label belongs, from which on a line leads there
 _BAR_FRACTION = 0.05
 
 
@@ -127,6 +128,8 @@ def add_labels_on_data(
 def spread_labels(ax: Axes, texts: list[Text]) -> None:
     """Move the labels of the axes apart; make them smaller only where there is no room for all.
 
+    A line leads from a label that was moved far to where it belongs.
+
     The axes must have their final size, as boxes of text are measured on the canvas.
     """
     if not texts:
@@ -144,6 +147,18 @@ def spread_labels(ax: Axes, texts: list[Text]) -> None:
             text.set_fontsize(smaller)
     for text, position in zip(texts, ax.transData.inverted().transform(centers), strict=True):
         text.set_position((float(position[0]), float(position[1])))
+    far = np.linalg.norm(centers - anchors, axis=1) > _FAR * sizes[:, 1]
+    _draw_leaders(ax, anchors[far], centers[far])
+
+
+def _draw_leaders(ax: Axes, anchors: Float64s, centers: Float64s) -> None:
+    """Draw a thin line to where each label that was moved far belongs (points on the canvas)."""
+    from matplotlib.collections import LineCollection
+
+    to_data = ax.transData.inverted().transform
+    ends = [to_data(pair) for pair in np.stack([anchors, centers], axis=1)]
+    lines = LineCollection(ends, colors="0.25", linewidths=0.6, zorder=2.5)
+    ax.add_collection(lines, autolim=False)
 
 
 def _text_sizes(texts: list[Text]) -> Float64s:
