@@ -1,9 +1,40 @@
 """lazymu: muon for single-cell data that does not fit in memory."""
 
-from lazymu.containers import Modality, MuData, read
+from lazymu import atac, datasets, get, pl, pp, prot, tl
+from lazymu.containers import (
+    Modality,
+    MuData,
+    read,
+    read_10x_h5,
+    read_10x_mtx,
+    read_h5ad,
+    read_h5mu,
+    read_zarr,
+)
+from lazymu.io import convert, export
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix
 
 __version__ = "0.1.0"
 
-__all__ = ["LazyMatrix", "Modality", "MuData", "read", "settings"]
+__all__ = [
+    "LazyMatrix",
+    "Modality",
+    "MuData",
+    "atac",
+    "convert",
+    "datasets",
+    "export",
+    "get",
+    "pl",
+    "pp",
+    "prot",
+    "read",
+    "read_10x_h5",
+    "read_10x_mtx",
+    "read_h5ad",
+    "read_h5mu",
+    "read_zarr",
+    "settings",
+    "tl",
+]
