@@ -99,7 +99,10 @@ def _view(mod: str, X: Floats, rows: Int64s, *, l2_norm: bool) -> Aligned:
     if not np.array_equal(rows, np.arange(len(X))):
         X = X[rows]
     scale = np.ones(len(X))
-    if l2_norm:
+    if l2_norm and X.shape[1] == 1:
+        # x * (1 / |x|) is not always 1; the rounding would order cells that are all alike.
+        X = np.sign(X)
+    elif l2_norm:
         lengths = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
         scale = np.divide(1.0, lengths, out=np.zeros(len(X)), where=lengths > 0)
     return Aligned(X, scale, cells.astype(np.int32), row_of, rows)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from lazymu.graph.threads import for_row_blocks
 from lazymu.settings import settings
-from lazymu.typing import Float64s, Floats, Ints
+from lazymu.typing import Float64s, Floats, Int64s, Ints
 
 TILE_ROWS = 128
 TILE_COLS = 4096
 """A tile of products, 2 MB, and the rows that it is of stay in a core's cache."""
+WALK_ROWS = 512
 BLOCK_BYTES = 64 << 20
 """Bytes of a block of rows of a full distance matrix, in metrics other than the Euclidean."""
 
@@ -110,54 +112,74 @@ class MetricSearch:
 class DescentSearch:
     """Approximate neighbours by nearest-neighbour descent (pynndescent).
 
-    The lists of ``n_built`` neighbours are those of the index; longer ones are queried in it.
-    Euclidean distances are computed anew in float64. A cell of which the index did not find enough
-    neighbours (as among many equal cells) is searched exactly.
+    Lists of ``n_built`` neighbours are built at once, and the index let go. Longer ones, Euclidean
+    only, come from a walk over their graph that starts at each cell. Euclidean distances are
+    computed anew in float64.
     """
 
     def __init__(
         self, X: Floats, scale: Float64s, metric: str, n_built: int, random_state: int | None
     ) -> None:
-        from pynndescent import NNDescent
+        from lazymu.kernels.neighbors import drop_self, order_by_distance
 
-        self._X, self._scale, self._metric, self._n_built = X, scale, metric, n_built
-        self._vectors = np.ascontiguousarray(X * scale[:, None], np.float32)
-        n = len(X)
-        self._index = NNDescent(
-            self._vectors,
-            metric=metric,
-            n_neighbors=n_built + 1,
-            n_trees=min(64, 5 + round(n**0.5 / 20)),
-            n_iters=max(5, round(np.log2(n))),
-            random_state=random_state,
-            n_jobs=settings.n_threads,
-            parallel_batch_queries=settings.n_threads > 1,
-        )
+        self._X, self._scale = X, scale
+        found, found_distances = descend(X, scale, metric, n_built, random_state)
+        ids = np.zeros((len(X), n_built), np.int32)
+        distances = np.zeros(ids.shape)
+        counts = drop_self(distances, ids, found, found_distances)
+        exact: Search = ExactSearch(X, scale) if metric == "euclidean" else MetricSearch(X, metric)
+        for row in np.flatnonzero(counts < n_built).tolist():
+            ids[row], distances[row] = (part[0] for part in exact.nearest(row, row + 1, n_built))
+        if metric == "euclidean":
+            order_by_distance(distances, ids, X, scale)
+            np.sqrt(distances, out=distances)
+        self._lists = NeighborLists(ids, distances)
+
+    @cached_property
+    def _reverse(self) -> tuple[Int64s, Ints]:
+        from lazymu.kernels.wnn import reverse_lists
+
+        return reverse_lists(self._lists.indices)
 
     def nearest(self, start: int, stop: int, k: int) -> NeighborLists:
         """Return about the ``k`` nearest cells of each of the cells ``start`` to ``stop``."""
-        from lazymu.kernels.neighbors import drop_self, order_by_distance
+        from lazymu.kernels.walk import walk
 
-        found, found_distances = self._found(start, stop, k)
-        ids = np.zeros((stop - start, k), np.int32)
-        distances = np.zeros(ids.shape)
-        counts = drop_self(distances, ids, found, found_distances, start)
-        for row in np.flatnonzero(counts < k).tolist():
-            exact = self._exact().nearest(start + row, start + row + 1, k)
-            ids[row], distances[row] = exact.indices[0], exact.distances[0]
-        if self._metric == "euclidean":
-            order_by_distance(distances, ids, self._X, self._scale, start)
-            np.sqrt(distances, out=distances)
-        return NeighborLists(ids, distances)
+        lists = self._lists
+        if k <= lists.indices.shape[1]:
+            return NeighborLists(lists.indices[start:stop, :k], lists.distances[start:stop, :k])
+        distances, ids = _empty_heaps(stop - start, k, len(self._X))
+        counts = np.zeros(stop - start, np.int64)
 
-    def _found(self, start: int, stop: int, k: int) -> tuple[Ints, Floats]:
-        if k <= self._n_built:
-            indices, distances = self._index.neighbor_graph
-            return indices[start:stop], distances[start:stop]
-        found: tuple[Any, Any] = self._index.query(self._vectors[start:stop], k + 1)
-        return found
+        def search(first: int, last: int) -> None:
+            mine = slice(first - start, last - start)
+            indptr, rows = self._reverse
+            out, cells = distances[mine], (self._X, self._scale)
+            counts[mine] = walk(out, ids[mine], first, *cells, lists.indices, indptr, rows)
 
-    def _exact(self) -> Search:
-        if self._metric == "euclidean":
-            return ExactSearch(self._X, self._scale)
-        return MetricSearch(self._vectors, self._metric)
+        for_row_blocks(search, start, stop, WALK_ROWS)
+        if counts.min() < k:
+            exact = ExactSearch(self._X, self._scale)
+            for row in np.flatnonzero(counts < k).tolist():
+                found = exact.nearest(start + row, start + row + 1, k)
+                ids[row], distances[row] = found.indices[0], found.distances[0] ** 2
+        return NeighborLists(ids, np.sqrt(distances))
+
+
+def descend(
+    X: Floats, scale: Float64s, metric: str, n_built: int, random_state: int | None
+) -> tuple[Ints, Floats]:
+    """Return pynndescent's lists, shape (n, n_built + 1), with the cells themselves."""
+    from pynndescent import NNDescent
+
+    index = NNDescent(
+        np.ascontiguousarray(X * scale[:, None], np.float32),
+        metric=metric,
+        n_neighbors=n_built + 1,
+        n_trees=min(64, 5 + round(len(X) ** 0.5 / 20)),
+        n_iters=max(5, round(np.log2(len(X)))),
+        random_state=random_state,
+        n_jobs=settings.n_threads,
+    )
+    lists: tuple[Ints, Floats] = index.neighbor_graph
+    return lists

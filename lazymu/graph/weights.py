@@ -57,7 +57,7 @@ def modality_weights(fits: Sequence[Fitted], eps: float, flavor: Flavor) -> Floa
 def _logits(within: Float64s, across: Float64s, eps: float, flavor: Flavor) -> Float64s:
     """Return ``l^r`` of some cells; ``across`` is NaN for modalities that a cell has not."""
     if flavor == "muon":
-        best = np.where(np.isnan(across), -np.inf, across).max(axis=1)
+        best = np.where(np.isnan(across), -np.inf, across).max(axis=1, initial=-np.inf)
         ratio: Float64s = within[:, 0] / (best + eps)
         return ratio
     scores = np.minimum(within / (across + eps), LARGEST_SCORE)

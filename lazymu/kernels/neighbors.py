@@ -116,10 +116,8 @@ def offer_distances(distances: Float64s, ids: Ints, matrix: Array, first_row: in
 
 
 @kernel
-def drop_self(
-    distances: Float64s, ids: Ints, found: Ints, found_distances: Floats, first_row: int
-) -> Ints:
-    """Fill the lists of some rows with what a search found, leaving out each row's own cell.
+def drop_self(distances: Float64s, ids: Ints, found: Ints, found_distances: Floats) -> Ints:
+    """Fill the lists of all cells with what a search found, leaving out each cell itself.
 
     Returns the number found of each row: below ``ids.shape[1]`` where an approximate search did not
     find enough and gave -1.
@@ -130,7 +128,7 @@ def drop_self(
         n = 0
         for t in range(found.shape[1]):
             j = found[a, t]
-            if n < k and j >= 0 and j != first_row + a:
+            if n < k and j >= 0 and j != a:
                 ids[a, n] = j
                 distances[a, n] = found_distances[a, t]
                 n += 1
@@ -139,10 +137,8 @@ def drop_self(
 
 
 @kernel
-def order_by_distance(
-    distances: Float64s, ids: Ints, X: Floats, scale: Float64s, first_row: int
-) -> None:
-    """Replace the distances of some rows' lists by exact squared ones, and sort by them."""
+def order_by_distance(distances: Float64s, ids: Ints, X: Floats, scale: Float64s) -> None:
+    """Replace the distances of all cells' lists by exact squared ones, and sort by them."""
     k = ids.shape[1]
     heap_distances = np.empty(k, np.float64)
     heap_ids = np.empty(k, ids.dtype)
@@ -150,7 +146,7 @@ def order_by_distance(
         heap_distances[:] = np.inf
         heap_ids[:] = len(X)
         for t in range(k):
-            distance = squared_distance(X, scale, first_row + a, ids[a, t])
+            distance = squared_distance(X, scale, a, ids[a, t])
             replace_farthest(heap_distances, heap_ids, k, distance, ids[a, t])
         distances[a] = heap_distances
         ids[a] = heap_ids
