@@ -169,10 +169,13 @@ def test_sizes__are_scanpys_within_limits() -> None:
     np.testing.assert_array_equal(given, [3, 1])
 
 
-@pytest.mark.parametrize("n", [2000, 60_000])
-def test_draw_embedding__every_point_has_its_place_and_color(n: int) -> None:
+@pytest.mark.parametrize("few", [5000, 500])
+def test_draw_embedding__every_point_has_its_place_and_color(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where points are so many that they are drawn one colour at a time."""
-    points, values = scattered(n, 4)
+    monkeypatch.setattr("lazymu.pl.draw.points._FEW", few)
+    points, values = scattered(2000, 4)
     values.codes[::7] = -1
     _, (ax,) = draw([Panel(points=points, values=values)])
     drawn = [
@@ -193,8 +196,11 @@ def test_draw_embedding__every_point_has_its_place_and_color(n: int) -> None:
     assert all(one.get_rasterized() for one in ax.collections)
 
 
-def test_draw_embedding__numbers_in_runs_have_the_colors_of_the_scale(rng) -> None:
-    values = rng.gamma(1, 1, 60_000)
+def test_draw_embedding__numbers_in_runs_have_the_colors_of_the_scale(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lazymu.pl.draw.points._FEW", 500)
+    values = rng.gamma(1, 1, 2000)
     points = np.column_stack([values, values])
     scale = ColorScale(vmax=3, cmap="viridis")
     _, (ax,) = draw([Panel(points=points, values=values, scale=scale)])
