@@ -120,7 +120,7 @@ def test_calculate_qc_metrics__everything_is_one_pass() -> None:
 
 def test_calculate_qc_metrics__measures_transformed_values() -> None:
     adata = made_counts()[np.arange(90) != 4].copy()
-    modality = Modality(adata)
+    modality = Modality(adata.copy())
     sc.pp.normalize_total(adata, target_sum=100)
     sc.pp.log1p(adata)
     normalize_total(modality, target_sum=100)
