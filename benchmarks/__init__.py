@@ -1,0 +1,1 @@
+"""Benchmarks in asv's form: `time_*` and `track_*` methods of classes with a `setup`."""
