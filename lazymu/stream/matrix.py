@@ -230,7 +230,7 @@ class LazyMatrix:
         """
         if self.is_dense:
             return self.toarray()
-        n_values = int(self.row_values.sum())
+        n_values = min(int(self.row_values.sum()), self.size)
         self._check_room(n_values * (self.dtype.itemsize + 4), "as CSR")
         return gather(self)
 
