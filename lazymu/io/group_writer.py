@@ -29,6 +29,8 @@ class Form:
     """Stored values without their transforms."""
     native: bool
     """As lazymu's own store: smallest types, transforms kept as recipes; else as first stored."""
+    replaced: str | None = None
+    """The local store that is being written over."""
 
 
 @dataclass
@@ -151,7 +153,9 @@ def _plan(
         if steps:
             origin = origin._replace(dtype=str(matrix.dtype))
         steps = ()
-    pending.jobs[name] = Job(stored, parent, key, label, origin, form.layout, not form.native)
+    pending.jobs[name] = Job(
+        stored, parent, key, label, origin, form.layout, not form.native, form.replaced
+    )
     pending.records[name] = MatrixRecord(origin, None, steps)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from lazymu.io.sampling import sample
 from lazymu.store.arrays import Layout
+from lazymu.store.reuse import can_reuse, reuse
+from lazymu.store.roots import Place
 from lazymu.store.sources import Origin, assemble_csr
 from lazymu.store.transpose import swap_axes
 from lazymu.store.writers import CSRWriter, DenseWriter, MatrixWriter, write_all
@@ -37,6 +39,8 @@ class Job:
     layout: Layout
     restore: bool
     """Store in the origin's type and encoding, instead of the smallest."""
+    replaced: str | None = None
+    """The local store that is being written over."""
     sums: MatrixSums | None = field(default=None, init=False)
 
     @property
@@ -73,8 +77,12 @@ def _same_index(a: Array | None, b: Array | None) -> bool:
 
 
 def run_jobs(jobs: Sequence[Job]) -> None:
-    """Write matrices; those of the same rows of one source are written in the same pass."""
-    pending = list(jobs)
+    """Write matrices; those of the same rows of one source are written in the same pass.
+
+    A matrix that stands in a lazymu store already, whole and in the same layout, is not read: its
+    files are copied.
+    """
+    pending = [job for job in jobs if not _reuse(job)]
     while pending:
         first = pending[0]
         together = [job for job in pending if _share_rows(first, job)]
@@ -83,6 +91,23 @@ def run_jobs(jobs: Sequence[Job]) -> None:
             _run_one(first)
         else:
             _run_together(together)
+
+
+def _reuse(job: Job) -> bool:
+    """Take a matrix over as it is stored, where lazymu stored it so; return whether that was so."""
+    matrix = job.matrix
+    place: Place | None = getattr(matrix.source, "place", None)
+    whole = matrix.rows is None and matrix.cols is None and not matrix.steps
+    if place is None or job.restore or not whole:
+        return False
+    if not can_reuse(place, job.parent, job.layout):
+        return False
+    reuse(place, job.parent, job.name, link=place.root.location == job.replaced)
+    cells, features = matrix.cache.cells(), matrix.cache.features()
+    extremes = matrix.cache.extremes()
+    if cells is not None and features is not None and extremes is not None:
+        job.sums = MatrixSums(cells, features, extremes)
+    return True
 
 
 def _share_rows(a: Job, b: Job) -> bool:

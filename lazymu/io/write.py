@@ -86,7 +86,8 @@ def write_elements(
     native = target.lower().endswith(".zarr")
     layout = Layout(chunk_values, shards, compression)
     counts = native if X is None else X == "counts"
-    form = Form(layout, counts=counts, native=native)
+    replaced = None if is_url(target) else str(Path(target).resolve())
+    form = Form(layout, counts=counts, native=native, replaced=replaced)
     if not native:
         with replacing(Path(target), overwrite=overwrite) as temporary:
             _write_h5(elements, temporary, form)

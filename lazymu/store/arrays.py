@@ -13,6 +13,8 @@ from lazymu.typing import Array
 
 H5_CHUNK_VALUES = 1 << 17
 """HDF5 caches chunks of up to about a megabyte."""
+BATCH_UNITS = 4
+"""Chunks or shards that are handed to the file at once, so that they are compressed in parallel."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,9 @@ def create_array(
 ) -> Any:
     """Create an array (n_rows,) or (n_rows, width) that can be resized by rows."""
     shape = (n_rows,) if width is None else (n_rows, width)
-    limit = H5_CHUNK_VALUES if is_h5(group) else layout.chunk_values
-    values = min(limit, layout.chunk_values)
-    chunks = (rows_of(values, width), *(() if width is None else (max(1, min(width, values)),)))
     if is_h5(group):
-        return _create_h5(group, name, shape, dtype, chunks, layout)
-    shards = None
-    if layout.shard_values is not None:
-        per_shard = layout.shard_values // layout.chunk_values
-        shards = (chunks[0] * per_shard, *chunks[1:])
+        return _create_h5(group, name, shape, dtype, layout)
+    chunks, shards = chunks_of(width, layout)
     return group.create_array(
         name,
         shape=shape,
@@ -81,12 +77,30 @@ def create_array(
     )
 
 
-def _create_h5(
-    group: Any, name: str, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...], layout: Any
-) -> Any:
+def chunks_of(width: int | None, layout: Layout) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the shapes of a Zarr array's chunks, and of its shards where it has them."""
+    chunks = _chunk_shape(width, layout.chunk_values)
+    if layout.shard_values is None:
+        return chunks, None
+    return chunks, (chunks[0] * (layout.shard_values // layout.chunk_values), *chunks[1:])
+
+
+def _chunk_shape(width: int | None, n_values: int) -> tuple[int, ...]:
+    """Return whole rows that hold about so many values, or part of one where rows are longer."""
+    rows = rows_of(n_values, width)
+    return (rows,) if width is None else (rows, max(1, min(width, n_values)))
+
+
+def _create_h5(group: Any, name: str, shape: tuple[int, ...], dtype: Any, layout: Layout) -> Any:
     if 0 in shape[1:]:
         return group.create_dataset(name, shape=shape, dtype=dtype)
-    filters = {"compression": layout.compression, "shuffle": layout.compression is not None}
+    width = shape[1] if len(shape) > 1 else None
+    chunks = _chunk_shape(width, min(H5_CHUNK_VALUES, layout.chunk_values))
+    filters: dict[str, Any] = {"compression": layout.compression}
+    if layout.compression is not None:
+        filters["shuffle"] = True
+    if layout.compression == "gzip":
+        filters["compression_opts"] = 1  # a third faster than 4, for a tenth more space
     maxshape = (None, *shape[1:])
     return group.create_dataset(
         name, shape=shape, maxshape=maxshape, dtype=dtype, chunks=chunks, **filters
@@ -135,19 +149,33 @@ class Appender:
 
     def append(self, rows: Array) -> None:
         """Append rows; they are cast to the array's type."""
-        self._pending.append(rows)
-        self._n_pending += len(rows)
-        if self._n_pending >= self._unit:
-            self._flush(self._n_pending - self._n_pending % self._unit)
+        if self._n_pending:
+            head = rows[: self._unit - self._n_pending]
+            self._hold(head)
+            rows = rows[len(head) :]
+            if self._n_pending == self._unit:
+                self._flush()
+        whole = len(rows) - len(rows) % self._unit
+        for start in range(0, whole, BATCH_UNITS * self._unit):
+            self._write(rows[start : min(start + BATCH_UNITS * self._unit, whole)])
+        if whole < len(rows):
+            self._hold(rows[whole:])
 
-    def _flush(self, n_rows: int) -> None:
-        """Write the first pending rows, and keep a copy of the others."""
-        rows = np.concatenate([piece.astype(self.dtype, copy=False) for piece in self._pending])
-        if n_rows:
-            self._array[self.length : self.length + n_rows] = rows[:n_rows]
-        self.length += n_rows
-        self._pending = [rows[n_rows:].copy()]
-        self._n_pending -= n_rows
+    def _hold(self, rows: Array) -> None:
+        """Keep rows until they fill a unit: a copy, which does not hold on to their block."""
+        self._pending.append(rows.copy())
+        self._n_pending += len(rows)
+
+    def _flush(self) -> None:
+        if self._pending:
+            rows = np.concatenate([piece.astype(self.dtype) for piece in self._pending])
+            self._pending, self._n_pending = [], 0
+            self._write(rows)
+
+    def _write(self, rows: Array) -> None:
+        stop = self.length + len(rows)
+        self._array[self.length : stop] = rows.astype(self.dtype, copy=False)
+        self.length = stop
 
     def widen(self, dtype: Any) -> None:
         """Change the type of what was written and of what follows; pending rows are kept."""
@@ -177,8 +205,7 @@ class Appender:
 
     def close(self) -> Any:
         """Write what is pending, cut the array to its length, and return it."""
-        if self._pending:
-            self._flush(self._n_pending)
+        self._flush()
         if self.length != self._capacity:
             self._array.resize((self.length, *self._array.shape[1:]))
         return self._array

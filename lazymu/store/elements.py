@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
-from lazymu.store.roots import Root, StoredArray
+from lazymu.store.roots import Place, Root, StoredArray
 from lazymu.store.sources import CSRSource, DenseSource, MatrixSource, Origin
 from lazymu.store.transpose import TransposedSource
 
@@ -87,7 +87,10 @@ def _decoded(values: Any) -> Any:
 
 
 def open_matrix(root: Root, name: str, origin: Origin | None = None) -> MatrixSource | None:
-    """Return a matrix as a source that reads nothing yet; None where it is stored as null."""
+    """Return a matrix as a source that reads nothing yet; None where it is stored as null.
+
+    ``origin`` is given of a matrix that lazymu wrote and nobody has changed since.
+    """
     node = root.node(name)
     encoding = encoding_of(node)
     if is_array(node):
@@ -98,7 +101,9 @@ def open_matrix(root: Root, name: str, origin: Origin | None = None) -> MatrixSo
             raise DamagedFileError(
                 explain(name, got, "a matrix is (obs, var)", "write it as two dimensions")
             )
-        return DenseSource(StoredArray(root, name), origin)
+        dense = DenseSource(StoredArray(root, name), origin)
+        dense.place = None if origin is None else Place(root, name)
+        return dense
     if encoding not in ("csr_matrix", "csc_matrix"):
         got = f"encoded as {encoding!r} in {root}"
         rule = "matrices are arrays, csr_matrix or csc_matrix"
@@ -113,4 +118,6 @@ def open_matrix(root: Root, name: str, origin: Origin | None = None) -> MatrixSo
     )
     if encoding == "csc_matrix":
         return TransposedSource(CSRSource(data, indices, indptr, (n_vars, n_obs)))
-    return CSRSource(data, indices, indptr, (n_obs, n_vars), origin)
+    csr = CSRSource(data, indices, indptr, (n_obs, n_vars), origin)
+    csr.place = None if origin is None else Place(root, name)
+    return csr

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -87,6 +87,11 @@ class H5Root(Root):
 class ZarrRoot(Root):
     """A Zarr hierarchy of format 2 or 3: a folder, a ``.zip`` of one, or a URL."""
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the arrays are files in a local folder."""
+        return self.is_local and not self.location.endswith(".zip")
+
     def _open(self) -> Any:
         import zarr
         from zarr.storage import ZipStore
@@ -95,8 +100,7 @@ class ZarrRoot(Root):
             return zarr.open_group(self.location, mode="r")
         if not Path(self.location).exists():
             raise missing(self.location)
-        zipped = self.location.endswith(".zip")
-        store = ZipStore(self.location, mode="r") if zipped else self.location
+        store = self.location if self.is_folder else ZipStore(self.location, mode="r")
         # A folder is listed as it is: consolidated metadata that others wrote may be stale.
         try:
             return zarr.open_group(store, mode="r", use_consolidated=False)
@@ -109,6 +113,13 @@ class ZarrRoot(Root):
     def move(self, location: str, keep: object) -> None:
         super().move(location, keep)
         self._opened = None
+
+
+class Place(NamedTuple):
+    """A group or array of a root."""
+
+    root: Root
+    name: str
 
 
 def missing(location: str) -> MissingFileError:

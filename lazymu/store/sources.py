@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, DamagedFileError, explain
+from lazymu.store.roots import Place
 from lazymu.typing import CSR, Array, Int64s
 
 INT32_LIMIT = np.iinfo(np.int32).max
@@ -108,7 +109,10 @@ def dense_to_csr(X: Array) -> CSR:
 
 
 class CSRSource:
-    """CSR on disk: three one-dimensional arrays; only ``indptr`` is held in memory."""
+    """CSR on disk: three one-dimensional arrays; only ``indptr`` is held in memory.
+
+    ``place`` says where lazymu wrote it, None of matrices that others wrote.
+    """
 
     is_dense = False
 
@@ -124,6 +128,7 @@ class CSRSource:
         self.shape = (int(shape[0]), int(shape[1]))
         self.dtype = native_dtype(data.dtype)
         self.origin = origin or Origin(str(np.dtype(data.dtype)), "csr_matrix")
+        self.place: Place | None = None
         self._indptr: Int64s | None = None
 
     @property
@@ -156,7 +161,7 @@ class CSRSource:
 
 
 class DenseSource:
-    """A dense array on disk, (obs, var)."""
+    """A dense array on disk, (obs, var); ``place`` is that of :class:`CSRSource`."""
 
     is_dense = True
 
@@ -165,6 +170,7 @@ class DenseSource:
         self.shape = (int(array.shape[0]), int(array.shape[1]))
         self.dtype = native_dtype(array.dtype)
         self.origin = origin or Origin(str(np.dtype(array.dtype)), "array")
+        self.place: Place | None = None
 
     @property
     def indptr(self) -> Int64s:

@@ -135,4 +135,5 @@ def write_all(writer: MatrixWriter, blocks: Iterable[CSR]) -> None:
     """Write all rows of a matrix."""
     for X in blocks:
         writer.append(X)
+        del X  # else the block would be kept while the next one is made
     writer.close()
