@@ -127,7 +127,7 @@ def tfidf(
     Examples
     --------
     >>> import lazymu as mu, numpy as np
-    >>> atac = mu.Modality(np.array([[1, 3], [0, 2]]))
+    >>> atac = mu.Modality(np.array([[1.0, 3.0], [0.0, 2.0]]))
     >>> mu.atac.pp.tfidf(atac, method="signac4")
     >>> atac.X.toarray().round(3).tolist()
     [[2.0, 1.2], [0.0, 0.8]]

@@ -81,7 +81,7 @@ def clr(
     Examples
     --------
     >>> import lazymu as mu, numpy as np
-    >>> prot = mu.Modality(np.array([[0, 3], [8, 3]]))
+    >>> prot = mu.Modality(np.array([[0.0, 3.0], [8.0, 3.0]]))
     >>> mu.prot.pp.clr(prot, axis="protein")
     >>> prot.X.toarray().round(3).tolist()
     [[0.0, 0.56], [1.299, 0.56]]
