@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from lazymu.stream import Block, LazyMatrix, Reducer, run_pass
 from lazymu.tl.feature_ranks import rank_features
@@ -88,6 +87,8 @@ def t_test(
     of freedom. With ``overestimate_variance``, ``n2`` is taken to be ``n1``.
     One pass; memory: three float64 arrays (g, p) a thread.
     """
+    import scipy.stats
+
     from lazymu.kernels.ranks import with_zeros
 
     matrix, groups, counts = participants(matrix, groups, n_groups, reference)
@@ -123,6 +124,8 @@ def wilcoxon(
     Exact, zeros included. The nonzero values are brought together by feature: one pass for each
     run of features whose values fit half of the memory limit.
     """
+    import scipy.stats
+
     matrix, groups, counts = participants(matrix, groups, n_groups, reference)
     ranks = rank_features(matrix, groups, counts[:, 0].astype(np.int64), n_groups, reference)
     mean = ranks.total / np.maximum(counts, 1)

@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
@@ -248,7 +247,9 @@ def rank(
     if corr_method == "bonferroni":
         pvals_adj = np.minimum(pvals * len(pvals), 1.0)
     else:
-        pvals_adj = scipy.stats.false_discovery_control(pvals, method="bh")
+        from scipy.stats import false_discovery_control
+
+        pvals_adj = false_discovery_control(pvals, method="bh")
     factor = 1.0 if base is None else np.log(base)
     numerator = np.expm1(tests.mean[group] * factor) + 1e-9
     denominator = np.expm1(tests.mean_other[group] * factor) + 1e-9
