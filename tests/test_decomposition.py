@@ -13,9 +13,10 @@ from lazymu.decomposition import (
     in_memory,
     pca,
     principal_components,
+    reducers,
     truncated_svd,
 )
-from lazymu.decomposition.reducers import ColumnMoments, Gram
+from lazymu.decomposition.reducers import ColumnMoments, Gram, GramDot
 from lazymu.errors import ArgumentError
 from lazymu.stream import passes, run_pass
 from lazymu.stream.steps import Log1p, Standardize
@@ -139,6 +140,17 @@ def test_truncated_svd__does_not_depend_on_blocks_or_threads(
     assert scheduler.n_computes == blocks.n_passes == whole.n_passes
     for a, b in zip(blocks[:3], whole[:3], strict=True):
         assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.usefixtures("streaming")
+def test_truncated_svd__short_of_room_sums_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = LazyMatrix(low_rank_counts(200, 80))
+    roomy = truncated_svd(X, 6)
+    monkeypatch.setattr(reducers, "working_bytes", lambda limit: 1000)
+    assert GramDot(np.zeros((80, 16), np.float32)).state_bytes == 4 * 80 * 16
+    tight = truncated_svd(X, 6)
+    assert_allclose(tight.S, roomy.S, rtol=1e-5)
+    assert_allclose(tight.U, roomy.U, atol=1e-3)
 
 
 @pytest.mark.usefixtures("streaming")

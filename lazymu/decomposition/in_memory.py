@@ -149,5 +149,6 @@ def small_gram(X: CSR, shift: Shift) -> Float64s:
     G = reducer.finalize(reducer.chunk(reducer.init(), Block(A, slice(0, A.shape[0]))))
     if by_features:
         return shift.gram(G)
-    cross = (X @ shift.m)[:, None]
-    return G - cross - cross.T + shift.m @ shift.m
+    cross: Float64s = (X @ shift.m)[:, None]
+    of_cells: Float64s = G - cross - cross.T + shift.m @ shift.m
+    return of_cells

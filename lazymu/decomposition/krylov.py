@@ -131,7 +131,7 @@ def block_krylov(
     shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
     R = basis.grow(shift.gram_dot(W, first.Q))
     found, n_passes = basis.leading(R, n_comps), 2
-    while n_passes < max_passes and found.residuals.max() > tol and basis.extend(R):
+    while n_passes < max_passes and np.max(found.residuals) > tol and basis.extend(R):
         product = GramDot(basis.blocks[-1], basis.nbytes + W.nbytes)
         (W,) = run_pass(C, product, label="SVD")
         R = basis.grow(shift.gram_dot(W, product.Q))

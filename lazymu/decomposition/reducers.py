@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazymu.settings import settings
 from lazymu.stream import Block, Reducer, RowPieces
+from lazymu.stream.plan import working_bytes
 from lazymu.typing import Array, Float64s, Floats
 
 SLAB_VALUES = 1 << 21
@@ -63,8 +65,8 @@ class Dot(Reducer[RowPieces, Floats]):
 
     @property
     def operand_bytes(self) -> int:
-        # The result, and its pieces before they are put together.
-        return int(self.V.nbytes + 2 * 4 * self.n_obs * self.V.shape[1])
+        # Beside the result itself, its pieces before they are put together.
+        return int(self.V.nbytes + 4 * self.n_obs * self.V.shape[1])
 
     def init(self) -> RowPieces:
         return RowPieces()
@@ -86,39 +88,42 @@ class Dot(Reducer[RowPieces, Floats]):
         return state.assemble(self.n_obs, (self.V.shape[1],), np.float32)
 
 
-class GramDot(Reducer[Float64s, Float64s]):
-    """``C'(C Q)`` (var, l), summed in float64.
+class GramDot(Reducer[Floats, Float64s]):
+    """``C'(C Q)`` (var, l), summed in float64; in float32 where that would take too much room.
 
     ``held_bytes`` is what the caller holds meanwhile, so that the block plan leaves room for it.
     """
 
     def __init__(self, Q: Floats, held_bytes: int = 0) -> None:
         self.Q, self.held_bytes = np.ascontiguousarray(Q), held_bytes
+        of_all_threads = 2 * settings.n_threads * 8 * Q.size
+        roomy = of_all_threads <= working_bytes(settings.memory_limit) // 3
+        self.dtype = np.dtype(np.float64 if roomy else np.float32)
 
     @property
     def state_bytes(self) -> int:
-        return 8 * self.Q.size
+        return int(self.dtype.itemsize * self.Q.size)
 
     @property
     def operand_bytes(self) -> int:
         return int(self.Q.nbytes) + self.held_bytes
 
-    def init(self) -> Float64s:
-        return np.zeros(self.Q.shape)
+    def init(self) -> Floats:
+        return np.zeros(self.Q.shape, dtype=self.dtype)
 
-    def chunk(self, state: Float64s, block: Block) -> Float64s:
+    def chunk(self, state: Floats, block: Block) -> Floats:
         from lazymu.kernels.products import gram_dot_add
 
         X = block.X
         gram_dot_add(X.data, X.indices, X.indptr, self.Q, state)
         return state
 
-    def combine(self, a: Float64s, b: Float64s) -> Float64s:
+    def combine(self, a: Floats, b: Floats) -> Floats:
         a += b
         return a
 
-    def finalize(self, state: Float64s) -> Float64s:
-        return state
+    def finalize(self, state: Floats) -> Float64s:
+        return state.astype(np.float64, copy=False)
 
 
 class Gram(Reducer[Float64s, Float64s]):
