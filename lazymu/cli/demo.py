@@ -10,7 +10,8 @@ import typer
 
 from lazymu.cli.common import command
 from lazymu.cli.progress import ProgressDisplay
-from lazymu.cli.summary import lines_of
+from lazymu.cli.summary import result_lines, run_lines
+from lazymu.pipeline import RunSummary
 from lazymu.pipeline.demo import N_CELLS, DemoInput, demo_inputs, run_demo
 
 
@@ -26,11 +27,17 @@ def demo(
 ) -> None:
     """Run the whole workflow on data that it simulates, or on a file."""
     folder = Path(out)
+    done: list[tuple[str, RunSummary]] = []
     for each in _inputs(data, folder, n_cells):
         typer.echo(f"\n{each.title}: {each.path}")
         with ProgressDisplay() as display:
             summary = run_demo(each, folder, display)
-        for line in lines_of(summary):
+        done.append((each.title, summary))
+        for line in run_lines(summary):
+            typer.echo(line)
+    for title, summary in done:
+        typer.echo(f"\n{title}")
+        for line in result_lines(summary):
             typer.echo(line)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 import lazymu
+from lazymu.cli.common import INTERRUPTED
 from lazymu.cli.convert import convert
 from lazymu.cli.demo import demo
 from lazymu.cli.export import export
@@ -20,7 +20,6 @@ from lazymu.cli.simulate import simulate
 app = typer.Typer(
     name="lazymu",
     help="Multimodal single-cell analysis of data that does not fit in memory.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -35,23 +34,29 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options that stand before a command; show help where there is none."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
-    """Run the command line and leave with its status."""
+    """Run the command line and leave with its status: 1 after an error, 130 after Ctrl-C."""
     try:
         status = app(standalone_mode=False)
-    except click.ClickException as error:
+    except typer.Abort:
+        status = INTERRUPTED
+    except Exception as error:
+        # Errors of usage, whose classes typer does not export; all others `--debug` let through.
+        if not hasattr(error, "format_message"):
+            raise
         typer.echo(f"lazymu: {error.format_message()}", err=True)
         status = 1
-    except click.Abort:
-        status = 130
     sys.exit(status if isinstance(status, int) else 0)

@@ -9,7 +9,7 @@ import typer
 from lazymu.cli.common import command
 from lazymu.cli.parameters import run_parameters, with_run_parameters
 from lazymu.cli.progress import ProgressDisplay
-from lazymu.cli.summary import lines_of
+from lazymu.cli.summary import result_lines, run_lines
 from lazymu.pipeline import run_workflow
 
 
@@ -32,5 +32,5 @@ def run(
     chosen = run_parameters(params, flags)
     with ProgressDisplay() as display:
         summary = run_workflow(source, out, chosen, overwrite=overwrite, watch=display)
-    for line in lines_of(summary):
+    for line in (*run_lines(summary), "", *result_lines(summary)):
         typer.echo(line)

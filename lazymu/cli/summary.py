@@ -8,32 +8,29 @@ from lazymu.cli.text import duration, size, table
 from lazymu.pipeline import RunSummary
 
 
-def lines_of(summary: RunSummary) -> Iterator[str]:
-    """Yield what was kept, which clusters were found, how long it took, and where results are."""
-    yield ""
-    rows = [("", "cells", "kept", "features", "kept")]
+def run_lines(summary: RunSummary) -> Iterator[str]:
+    """Yield what was kept, how long it took, and what there is to note."""
+    rows: list[tuple[str, ...]] = [("", "cells", "kept", "features", "kept")]
     for part in summary.modalities:
-        rows.append(
-            (
-                part.name,
-                f"{part.before[0]:,}",
-                f"{part.after[0]:,}",
-                f"{part.before[1]:,}",
-                f"{part.after[1]:,}",
-            )
-        )
-    yield from table(rows)
-    yield f"{summary.n_cells:,} cells in the result"
+        sizes = (part.before[0], part.after[0], part.before[1], part.after[1])
+        rows.append((part.name, *(f"{n:,}" for n in sizes)))
     yield ""
-    for found in summary.clusterings:
-        ari = "" if found.ari is None else f", ARI {found.ari:.3f} with {summary.truth}"
-        yield f"{found.key} (resolution {found.resolution:g}): {found.n_clusters} clusters{ari}"
-    yield from (f"Note: {note}" for note in summary.notes)
+    yield from table(rows)
     yield ""
     stages = [(s.label, duration(s.seconds), size(s.peak_bytes)) for s in summary.stages]
     total = ("all", duration(summary.seconds), size(summary.peak_bytes))
     yield from table([("stage", "time", "peak memory"), *stages, total])
-    yield ""
+    if summary.notes:
+        yield ""
+        yield from (f"Note: {note}" for note in summary.notes)
+
+
+def result_lines(summary: RunSummary) -> Iterator[str]:
+    """Yield the clusters, and the paths of the store and the pictures."""
+    for found in summary.clusterings:
+        ari = "" if found.ari is None else f", ARI {found.ari:.3f} with {summary.truth}"
+        clusters = f"{found.n_clusters} clusters of {summary.n_cells:,} cells"
+        yield f"{found.key}, resolution {found.resolution:g}: {clusters}{ari}"
     yield f"Store:    {summary.store}"
     for path in summary.figures:
         yield f"Picture:  {path}"

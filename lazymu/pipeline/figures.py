@@ -21,9 +21,8 @@ def draw_results(run: Run) -> None:
 def draw_clusters(run: Run) -> None:
     """UMAP coloured by the clusters of each resolution, and by known labels."""
     colors = [run.cluster_key(r) for r in run.params.joint.resolution]
-    truth = run.params.joint.truth
-    if truth and not truth.endswith(".csv"):
-        colors.append(truth)
+    if run.summary.truth is not None:
+        colors.append(run.summary.truth)
     figure = pl.umap(run.target, color=colors, ncols=2, show=False, return_fig=True)
     run.save(figure, "umap_clusters.png")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from lazymu import keys, pp, tl
 from lazymu.containers import MuData
-from lazymu.errors import MissingResultError, explain
+from lazymu.errors import ArgumentError, MissingFileError, MissingResultError, explain
 from lazymu.pipeline.limits import fewer_neighbors
 from lazymu.pipeline.records import Clustering
 from lazymu.pipeline.run import Run
@@ -69,46 +70,60 @@ def lay_out(run: Run) -> None:
     )
 
 
+def find_labels(run: Run) -> None:
+    """Bring the known labels into the `obs` of what is clustered, before any work is lost.
+
+    They are a column of any `obs`, or stand in a CSV file: cell names, then labels.
+    """
+    truth, obs = run.params.joint.truth, run.target.obs
+    if truth.endswith(".csv"):
+        labels = _labels_in_file(truth)
+    else:
+        tables = (obs, run.mdata.obs, *(mod.obs for mod in run.mdata.mod.values()))
+        named = [table[truth] for table in tables if truth in table]
+        if not named:
+            columns = ", ".join(map(str, run.mdata.obs.columns)) or "none"
+            rule = f"no obs table has that column (the joint one has {columns})"
+            raise MissingResultError(
+                explain("joint.truth", repr(truth), rule, "name a column or a CSV file")
+            )
+        labels = named[0]
+    run.summary.truth = str(labels.name)
+    if run.summary.truth not in obs:
+        obs[run.summary.truth] = pd.Categorical(labels.reindex(obs.index))
+
+
+def has_labels(run: Run) -> bool:
+    """Whether known labels were named."""
+    return bool(run.params.joint.truth)
+
+
 def compare(run: Run) -> None:
     """Note the number of clusters and, where labels are known, how well they agree."""
-    truth = known_labels(run)
+    obs, truth = run.target.obs, run.summary.truth
     for resolution in run.params.joint.resolution:
         key = run.cluster_key(resolution)
-        clusters = run.target.obs[key]
-        ari = None if truth is None else agreement(clusters, truth)
-        run.summary.clusterings.append(Clustering(key, resolution, clusters.nunique(), ari))
+        ari = None if truth is None else agreement(obs[key], obs[truth])
+        found = Clustering(key, resolution, obs[key].nunique(), ari)
+        run.summary.clusterings.append(found)
 
 
-def known_labels(run: Run) -> pd.Series | None:
-    """Return the labels named by ``joint.truth``, by cell name; None where nothing is named."""
-    truth = run.params.joint.truth
-    if not truth:
-        return None
-    run.summary.truth = truth
-    if truth.endswith(".csv"):
-        return _labels_in_file(truth)
-    for table in (run.mdata.obs, *(mod.obs for mod in run.mdata.mod.values())):
-        if truth in table:
-            return table[truth]
-    rule = "no obs table has that column"
-    columns = ", ".join(map(str, run.mdata.obs.columns)) or "none"
-    raise MissingResultError(
-        explain("joint.truth", repr(truth), rule, f"name one of the joint columns ({columns})")
-    )
-
-
-def _labels_in_file(path: str) -> pd.Series:
+def _labels_in_file(path: str) -> pd.Series[Any]:
     if not Path(path).is_file():
         rule = "there is no such file"
-        raise MissingResultError(explain("joint.truth", repr(path), rule, "check its spelling"))
-    return pd.read_csv(path, index_col=0).iloc[:, 0]
+        raise MissingFileError(explain("joint.truth", repr(path), rule, "check its spelling"))
+    table = pd.read_csv(path, index_col=0)
+    if table.shape[1] == 0:
+        rule = "its first column must be cell names and its second their labels"
+        raise ArgumentError(explain("joint.truth", repr(path), rule, "add the labels"))
+    return table.iloc[:, 0]
 
 
-def agreement(clusters: pd.Series, labels: pd.Series) -> float:
+def agreement(clusters: pd.Series[Any], labels: pd.Series[Any]) -> float:
     """Return the adjusted Rand index over the cells that have both."""
     from sklearn.metrics import adjusted_rand_score
 
-    pairs = pd.DataFrame({"found": clusters, "known": labels.reindex(clusters.index)}).dropna()
+    pairs = pd.DataFrame({"found": clusters, "known": labels}).dropna()
     return float(adjusted_rand_score(pairs["known"].astype(str), pairs["found"].astype(str)))
 
 

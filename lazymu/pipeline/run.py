@@ -71,7 +71,7 @@ class Run:
 
     def provenance(self) -> dict[str, Any]:
         """Return what the store keeps about the run in ``uns["lazymu"]``."""
-        return {"source": self.summary.source, "params": self.params.to_dict()}
+        return {"run": {"source": self.summary.source, "params": self.params.to_dict()}}
 
     def note(self, text: str) -> None:
         """Keep a remark for the summary, and log it."""
@@ -84,22 +84,26 @@ class Stage(Protocol):
 
     label: str
 
-    def applies(self, run: Run) -> bool:
-        """Whether the run has what the stage works on."""
+    @property
+    def applies(self) -> Callable[[Run], bool]:
+        """Whether a run has what the stage works on."""
 
-    def work(self, run: Run) -> None:
-        """Do it."""
+    @property
+    def work(self) -> Callable[[Run], None]:
+        """The step itself."""
 
 
 class JointStage:
-    """A step over all modalities."""
+    """A step over all modalities; it may apply only to some runs."""
 
-    def __init__(self, label: str, function: Callable[[Run], None]) -> None:
-        self.label, self.work = label, function
-
-    def applies(self, run: Run) -> bool:
-        """Whether the run has what the stage works on: always."""
-        return True
+    def __init__(
+        self,
+        label: str,
+        function: Callable[[Run], None],
+        *,
+        when: Callable[[Run], bool] = lambda run: True,
+    ) -> None:
+        self.label, self.work, self.applies = label, function, when
 
 
 class ModalityStage:

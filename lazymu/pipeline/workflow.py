@@ -16,6 +16,7 @@ from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatc
 from lazymu.pipeline.source import open_source
 
 STAGES: tuple[Stage, ...] = (
+    JointStage("Known labels", joint.find_labels, when=joint.has_labels),
     ModalityStage("RNA quality", rna.check_rna, keys.RNA),
     ModalityStage("ATAC quality", atac.check_atac, keys.ATAC),
     ModalityStage("Protein quality", prot.check_prot, keys.PROT),

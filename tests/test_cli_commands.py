@@ -1,0 +1,215 @@
+"""Every command in-process, and the entry point once as a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import h5py
+import pytest
+from typer.testing import CliRunner, Result
+
+import lazymu
+from lazymu.cli.main import app
+from lazymu.datasets import multiome
+from lazymu.settings import settings
+
+pytestmark = [
+    # anndata 0.13 uses what pandas 3 has deprecated.
+    pytest.mark.filterwarnings("ignore:The 'future.infer_string' option is deprecated"),
+]
+
+
+def cli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments: object) -> str:
+    """Run a command that must succeed and return what it printed."""
+    result = cli(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def failed(*arguments: object) -> str:
+    """Run a command that must fail with one sentence and return it."""
+    result = cli(*arguments)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    assert result.stderr.startswith("lazymu: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def h5mu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    return multiome(folder / "m.h5mu", 250, 800, 1500, n_clusters=4, depth=15.0)
+
+
+@pytest.fixture(scope="module")
+def ran(h5mu: Path) -> tuple[Path, str]:
+    """A store with results, and what ``run`` printed."""
+    toml = h5mu.with_name("params.toml")
+    toml.write_text("[rna]\nn_comps = 20\nn_top_genes = 300\n")
+    out = h5mu.with_name("result.zarr")
+    text = done(
+        *("run", h5mu, "-o", out, "--params", toml, "--rna-n-comps", 12, "--truth", "cell_type"),
+        *("--resolution", 1, "--resolution", 0.5, "--no-atac-drop-depth", "--memory", "2GB"),
+    )
+    return out, text
+
+
+def test_run__flags_go_before_the_toml_file(ran: tuple[Path, str]) -> None:
+    stored = lazymu.read(ran[0])
+    assert stored["rna"].obsm["X_pca"].shape[1] == 12
+    assert stored["rna"].var["highly_variable"].sum() == 300
+    assert stored["atac"].obsm["X_lsi"].shape[1] == 50
+    assert {"leiden_wnn", "leiden_wnn_0.5"} <= set(stored.obs)
+
+
+def test_run__summary_says_sizes_stages_clusters_and_paths(ran: tuple[Path, str]) -> None:
+    out, text = ran
+    for expected in (
+        "rna",
+        "peak memory",
+        "ATAC embedding",
+        "leiden_wnn, resolution 1: 4 clusters of",
+        "with cell_type",
+        f"Store:    {out}",
+        f"Picture:  {out.with_name('result_figures')}/umap_clusters.png",
+    ):
+        assert expected in text
+
+
+def test_run__settings_are_as_before(ran: tuple[Path, str]) -> None:
+    assert settings.memory_limit != 2_000_000_000
+
+
+def test_run__every_parameter_has_a_flag_with_its_default() -> None:
+    text = " ".join(done("run", "--help").split())
+    for flag in ("--rna-min-genes", "--atac-n-comps", "--prot-clr-axis", "--n-neighbors"):
+        assert flag in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "nope.h5mu", "-o", "o.zarr"), "nope.h5mu', but there is no such file or folder"),
+        (("run", "x.h5mu", "-o", "o.h5mu"), "the result is a Zarr store; name it o.zarr"),
+        (("run", "x.h5mu", "-o", "o.zarr", "--params", "p.toml"), "`params` is p.toml, but there"),
+        (("run", "x.h5mu", "-o", "o.zarr", "--rna-flavor", "z"), "`rna.flavor` is 'z', but known"),
+        (("run", "x.h5mu", "-o", "o.zarr", "--threads", "0"), "`n_threads` is 0, but it must be"),
+        (("convert", "nope.h5", "x.zarr"), "there is no such file or folder"),
+        (("info", "nope.zarr"), "there is no such file or folder"),
+        (("plot", "nope.zarr", "--color", "a"), "there is no such file or folder"),
+        (("export", "nope.zarr", "x.h5mu"), "there is no such file or folder"),
+        (("simulate", "citeseq", "x.h5", "--n-cells", "0"), "`n_cells` is 0, but it must be 1"),
+        (("demo", "nope.h5mu"), "there is no such file or folder"),
+    ],
+)
+def test_commands__wrong_arguments_are_one_sentence(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in failed(*arguments)
+
+
+def test_convert__and_export_give_the_counts_back(h5mu: Path, tmp_path: Path) -> None:
+    store, back = tmp_path / "m.zarr", tmp_path / "rna.h5ad"
+    assert done("convert", h5mu, store).strip() == str(store)
+    done("export", store, back, "--modality", "rna", "--x", "counts")
+    expected = lazymu.read(h5mu)["rna"].X.to_memory()
+    assert (expected != anndata.read_h5ad(back).X).nnz == 0
+    assert "exists" in failed("convert", h5mu, store)
+    done("convert", h5mu, store, "--overwrite", "--zarr-format", "2")
+    assert (store / ".zgroup").is_file()
+
+
+def test_info__axes_chunks_sizes_and_blocks(ran: tuple[Path, str]) -> None:
+    stored = lazymu.read(ran[0])
+    text = done("info", ran[0], "--memory", "500MB", "--threads", "1")
+    assert f"rna: {stored['rna'].n_obs} cells x {stored['rna'].n_vars} features" in text
+    assert "obsm: X_pca" in text
+    assert "memory limit of 500.0 MB" in text
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    values = stored["atac"].X.row_values.sum()
+    assert lines["atac/X"][1] == f"{values:,}"
+    assert lines["mod/atac/X/data"][2] == f"{values:,}"
+    assert lines["mod/atac/X/indptr"][1].startswith("int")
+
+
+def test_info__hdf5_files_too(h5mu: Path) -> None:
+    text = done("info", h5mu)
+    assert "gzip" in text
+    with h5py.File(h5mu) as file:
+        assert f"{file['mod/rna/X/data'].chunks[0]:,}" in text
+
+
+def test_plot__several_names_after_one_flag(ran: tuple[Path, str], tmp_path: Path) -> None:
+    picture = tmp_path / "umap.png"
+    text = done("plot", ran[0], "--color", "leiden_wnn", "rna:CD3E", "-o", picture)
+    assert text.strip() == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "rna:CD3F" in failed("plot", ran[0], "--color", "rna:CD3F", "-o", picture)
+
+
+def test_plot__other_embeddings_and_formats(ran: tuple[Path, str], tmp_path: Path) -> None:
+    picture = tmp_path / "pca.svg"
+    done("plot", ran[0], "--color", "cell_type", "--basis", "rna:X_pca", "-o", picture)
+    assert b"<svg" in picture.read_bytes()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("multiome", "a.h5mu"), ("citeseq", "a.h5")])
+def test_simulate__writes_what_read_opens(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert str(path) in done("simulate", kind, path, "--n-cells", 20)
+    assert lazymu.read(path).n_obs == 20
+    assert "exists" in failed("simulate", kind, path, "--n-cells", 20)
+
+
+def test_demo__ends_with_agreement_store_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lazymu.datasets.multiome", small(lazymu.datasets.multiome))
+    monkeypatch.setattr("lazymu.datasets.citeseq_10x", small(lazymu.datasets.citeseq_10x))
+    text = done("demo", "--out", tmp_path, "--n-cells", 200)
+    for name, title in (("multiome", "Multiome"), ("citeseq", "CITE-seq")):
+        last = text[text.rindex(f"Simulated {title}, 200 cells") :]
+        assert "ARI" in last
+        assert f"Store:    {tmp_path / name}.zarr" in last
+        assert f"Picture:  {tmp_path / name}_figures/umap_clusters.png" in last
+
+
+def small(write):  # type: ignore[no-untyped-def]
+    """Return a simulation with fewer, deeper features."""
+
+    def write_small(path, n_cells, *, overwrite):  # type: ignore[no-untyped-def]
+        return write(path, n_cells, 600, n_clusters=3, depth=20.0, overwrite=overwrite)
+
+    return write_small
+
+
+def test_demo__on_a_file_of_the_users(h5mu: Path, tmp_path: Path) -> None:
+    text = done("demo", h5mu, "--out", tmp_path)
+    assert f"Your data: {h5mu}" in text
+    assert f"Store:    {tmp_path / 'm.zarr'}" in text
+    assert "ARI" not in text
+
+
+def test_version__is_the_packages() -> None:
+    assert done("--version").strip() == f"lazymu {lazymu.__version__}"
+
+
+def test_process__errors_leave_with_1_and_usage_too() -> None:
+    command = [sys.executable, "-m", "lazymu"]
+    run = subprocess.run([*command, "info", "nope.zarr"], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "there is no such file or folder" in run.stderr
+    usage = subprocess.run([*command, "run", "x.h5mu"], capture_output=True, text=True)
+    assert usage.returncode == 1
+    assert usage.stderr.startswith("lazymu: ")
+    assert "--out" in usage.stderr
