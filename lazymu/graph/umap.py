@@ -201,11 +201,14 @@ def _spectral(
     n_parts, parts = connected_components(graph)
     # Where there are more parts than directions in the plane, their places come from the data.
     placeable = n_parts <= 2 * n_components or data is not None
-    if graph.shape[0] > SPECTRAL_MAX_CELLS or n_parts > SPECTRAL_MAX_COMPONENTS or not placeable:
+    solvable = n_components + 1 < graph.shape[0] <= SPECTRAL_MAX_CELLS
+    if not (placeable and solvable and n_parts <= SPECTRAL_MAX_COMPONENTS):
         return None
     settings = {"metric": metric, "maxiter": SPECTRAL_MAX_RESTARTS}
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Spectral initialisation failed", UserWarning)
+        # That is said of the parts' centres, far from each other as they are.
+        warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
         try:
             if n_parts == 1:
                 found = spectral_layout(data, graph, n_components, state, **settings)
