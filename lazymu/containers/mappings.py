@@ -117,7 +117,7 @@ def take_entries(value: Any, index: Int64s) -> Any:
         return taken
     if sp.issparse(taken):
         present = (index >= 0).astype(np.int8)
-        return sp.csr_matrix(taken).multiply(present[:, None]).tocsr()
+        return value[index].multiply(present[:, None]).tocsr()
     taken[index < 0] = np.nan if taken.dtype.kind == "f" else 0
     return taken
 

@@ -7,6 +7,7 @@ from lazymu.pp.filter_obs import filter_obs, filter_var
 from lazymu.pp.highly_variable_genes import highly_variable_genes
 from lazymu.pp.intersect_obs import intersect_obs
 from lazymu.pp.log1p import log1p
+from lazymu.pp.neighbors import neighbors
 from lazymu.pp.normalize_total import normalize_total
 from lazymu.pp.pca import pca
 from lazymu.pp.sample_obs import sample_obs
@@ -21,6 +22,7 @@ __all__ = [
     "highly_variable_genes",
     "intersect_obs",
     "log1p",
+    "neighbors",
     "normalize_total",
     "pca",
     "sample_obs",

@@ -1,0 +1,112 @@
+"""Which embedding of a modality a graph is made from, as `use_rep` names it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from lazymu import keys
+from lazymu.containers import Modality
+from lazymu.errors import ArgumentError, MissingResultError, explain
+from lazymu.typing import Array
+
+FEW_FEATURES = 50
+"""Up to so many features a matrix is itself an embedding, as in scanpy."""
+DEPTH_CORRELATION = 0.75
+"""Beyond this correlation with depth a component is taken to show it (ArchR's threshold)."""
+_log = logging.getLogger("lazymu")
+_MADE_BY = {keys.X_PCA: "lazymu.pp.pca", keys.X_LSI: "lazymu.atac.tl.lsi"}
+
+
+class Embedding(NamedTuple):
+    """An embedding and the name under which it was asked for."""
+
+    name: str
+    values: Array
+    """Shape (n_obs, d)."""
+
+
+def embedding_of(
+    modality: Modality, use_rep: str | None, n_pcs: int | None, *, where: str = "data"
+) -> Embedding:
+    """Return the embedding that `use_rep` names, or the one that there is.
+
+    Parameters
+    ----------
+    modality
+        With embeddings in `obsm`.
+    use_rep
+        A key of `obsm`, which may select components, as in ``"X_lsi[1:]"``; ``"X"`` for the matrix
+        itself; None for ``X_pca``, else ``X_lsi``, else the matrix where it has few features.
+    n_pcs
+        Use the first so many components.
+    where
+        The modality's name, for errors.
+
+    Raises
+    ------
+    MissingResultError
+        If it has not been computed.
+    ArgumentError
+        If it does not have ``n_pcs`` components.
+    """
+    name = _default_name(modality, where) if use_rep is None else use_rep
+    values = _values(modality, name, where)
+    if n_pcs is not None:
+        if not 0 < n_pcs <= values.shape[1]:
+            rule = f"{name} has {values.shape[1]} components"
+            raise ArgumentError(explain("n_pcs", n_pcs, rule, "pass at most that many"))
+        values = values[:, :n_pcs]
+    return Embedding(name, values)
+
+
+def _default_name(modality: Modality, where: str) -> str:
+    for name in (keys.X_PCA, keys.X_LSI):
+        if name in modality.obsm:
+            return name
+    if modality.n_vars <= FEW_FEATURES:
+        return "X"
+    rule = f"{where} has neither {keys.X_PCA} nor {keys.X_LSI} in obsm"
+    fix = f"call {_MADE_BY[keys.X_PCA]} or {_MADE_BY[keys.X_LSI]} first"
+    raise MissingResultError(explain("use_rep", None, rule, fix))
+
+
+def _values(modality: Modality, name: str, where: str) -> Array:
+    if name == "X":
+        return modality.X.toarray()
+    match = re.fullmatch(r"(.+)\[(-?\d*):(-?\d*)\]", name)
+    key, components = name, slice(None)
+    if match and name not in modality.obsm:
+        start, stop = (int(bound) if bound else None for bound in match.groups()[1:])
+        key, components = match[1], slice(start, stop)
+    if key not in modality.obsm:
+        known = ", ".join(modality.obsm) or "none"
+        rule = f"obsm of {where} has no such embedding; it has: {known}"
+        fix = f"call {_MADE_BY.get(key, 'the function that computes it')} first"
+        raise MissingResultError(explain("use_rep", repr(name), rule, fix))
+    values = np.asarray(modality.obsm[key])[:, components]
+    if values.shape[1] == 0:
+        rule = "it selects no component"
+        raise ArgumentError(explain("use_rep", repr(name), rule, f"select some of {key}"))
+    if key == keys.X_LSI:
+        _warn_of_depth(modality, name, components)
+    return values
+
+
+def _warn_of_depth(modality: Modality, name: str, components: slice) -> None:
+    """Warn where the first component is used although it follows sequencing depth."""
+    known = modality.uns.get(keys.UNS_LSI, {})
+    if "depth_corr" not in known:
+        return
+    correlations = np.asarray(known["depth_corr"])[components]
+    if len(correlations) and abs(correlations[0]) > DEPTH_CORRELATION:
+        _log.warning(
+            "the first component of %s correlates with depth (r = %.2f); "
+            'pass use_rep="%s[1:]" to leave it out',
+            name,
+            correlations[0],
+            keys.X_LSI,
+        )
