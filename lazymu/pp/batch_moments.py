@@ -76,8 +76,10 @@ def merged(state: Moments, part: Moments, rows: Int64s) -> Moments:
     if len(part.n) != len(rows):
         part = Moments(*(values[rows] for values in part))
     known = Moments(*(values[rows] for values in state))
-    for values, new in zip(state, merge_moments(*known, *part), strict=True):
-        values[rows] = new
+    with np.errstate(invalid="ignore"):  # of infinite values, which are refused at the end
+        new = merge_moments(*known, *part)
+    for values, found in zip(state, new, strict=True):
+        values[rows] = found
     return state
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.stats
 
 from lazymu import keys
+from lazymu.pp.ties import without_noise
 from lazymu.typing import Bools, Float64s
 
 logger = logging.getLogger("lazymu")
@@ -104,8 +105,10 @@ def normalized_dispersions(
         alone = spread.isna()
         center, spread = center.mask(alone, 0.0), spread.mask(alone, center)
     else:
-        edges = np.percentile(means, np.arange(10, 105, 5))
-        bins = np.searchsorted(np.unique(edges), means, side="left")
+        # A percentile may be the mean of one feature, which must not fall on either side by noise.
+        compared = without_noise(means)
+        edges = np.unique(np.percentile(compared, np.arange(10, 105, 5)))
+        bins = np.searchsorted(edges, compared, side="left")
         grouped = pd.Series(dispersions).groupby(bins)
         center, spread = grouped.transform("median"), grouped.transform(_scaled_mad)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,11 +14,12 @@ import pandas as pd
 from lazymu import keys
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.batch_moments import ClippedSums, Moments
+from lazymu.pp.ties import without_noise
 from lazymu.typing import Bools, Float64s
 
 FlavorV3 = Literal["seurat_v3", "seurat_v3_paper"]
 TIE_DECIMALS = 9
-"""Digits to which variances are compared, so that equal features stay tied in any block plan."""
+"""Decimals to which variances are compared: they are differences of large sums, and near 1."""
 
 
 def expected_deviation(mean: Float64s, variance: Float64s, span: float) -> Float64s:
@@ -31,21 +32,29 @@ def expected_deviation(mean: Float64s, variance: Float64s, span: float) -> Float
     ArgumentError
         If the fit fails, as it does for few features.
     """
-    from skmisc.loess import loess
-
     log_variance = np.zeros(len(mean))
     varies = variance > 0
     if varies.any():
-        fit = loess(np.log10(mean[varies]), np.log10(variance[varies]), span=span, degree=2)
-        try:
-            fit.fit()
-        except ValueError as error:
-            rule = f"the curve through {int(varies.sum())} features cannot be fitted ({error})"
-            fix = "pass a wider one such as 0.5, or filter out features of few cells"
-            raise ArgumentError(explain("span", span, rule, fix)) from error
-        log_variance[varies] = fit.outputs.fitted_values
+        log_variance[varies] = _curve(np.log10(mean[varies]), np.log10(variance[varies]), span)
     deviation: Float64s = np.sqrt(10**log_variance)
     return deviation
+
+
+def _curve(x: Float64s, y: Float64s, span: float) -> Float64s:
+    """Return the loess curve of ``y`` on ``x`` at each ``x``."""
+    from skmisc.loess import loess
+
+    try:
+        if span * len(x) < 1:  # skmisc would end the process
+            raise ValueError("no feature is within the span")
+        curve = loess(x, y, span=span, degree=2)
+        curve.fit()
+    except ValueError as error:
+        rule = f"the curve through {len(x)} features cannot be fitted ({error})"
+        fix = "pass one nearer to 1, or filter out features of few cells"
+        raise ArgumentError(explain("span", span, rule, fix)) from error
+    fitted: Float64s = curve.outputs.fitted_values
+    return fitted
 
 
 def exact_means(totals: Float64s, n: Float64s, *, whole: bool) -> Float64s:
@@ -53,14 +62,10 @@ def exact_means(totals: Float64s, n: Float64s, *, whole: bool) -> Float64s:
 
     The loess splits the features at order statistics of their means, many of which are tied: a tie
     broken by rounding, which depends on the order of the cells, moves its curve by 1e-3. Sums of
-    whole numbers are exact; means of others are rounded to 12 digits.
+    whole numbers are exact; means of others are rounded.
     """
     means: Float64s = totals / n
-    if whole:
-        return means
-    digits = 10.0 ** np.floor(np.log10(np.where(means > 0, means, 1.0)))
-    rounded: Float64s = np.round(means / digits, 11) * digits
-    return rounded
+    return means if whole else without_noise(means)
 
 
 def clip_values(moments: Moments, deviation: Float64s) -> Float64s:

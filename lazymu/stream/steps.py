@@ -108,7 +108,8 @@ class Expm1(Step):
     def apply(self, X: CSR, rows: Rows) -> None:
         if self.base is not None:
             X.data *= np.log(self.base)
-        np.expm1(X.data, out=X.data)
+        with np.errstate(over="ignore"):  # values that are no logarithms become infinite
+            np.expm1(X.data, out=X.data)
 
 
 @dataclass(frozen=True)
