@@ -14,3 +14,11 @@ def kernel(function: F) -> F:
     """Compile a function on first use, without the GIL, divisions as in NumPy; keep it on disk."""
     compile_lazily = numba.njit(nogil=True, cache=True, error_model="numpy")
     return cast("F", compile_lazily(function))
+
+
+def contracting_kernel(function: F) -> F:
+    """Compile as :func:`kernel` does, with products and sums fused where the processor can."""
+    compile_lazily = numba.njit(
+        nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
+    )
+    return cast("F", compile_lazily(function))
