@@ -16,7 +16,7 @@ from lazymu.settings import settings
 from lazymu.typing import CSR, Float64s, Int64s, Ints
 
 Implementation: TypeAlias = Literal["igraph", "leidenalg"]
-IMPLEMENTATIONS = ("igraph", "leidenalg")
+DEFAULT_ROUNDS: dict[str, int] = {"igraph": 2, "leidenalg": -1}
 BYTES_PER_EDGE = 160
 """Peak of building and clustering an igraph graph; 143 bytes measured on 3 million edges."""
 
@@ -95,20 +95,19 @@ def leiden_labels(
     >>> leiden_labels(two_triangles)
     Clusters(labels=array([0, 0, 0, 1, 1, 1], dtype=int32), modularity=0.5)
     """
-    require_choice("flavor", flavor, IMPLEMENTATIONS)
+    require_choice("flavor", flavor, list(DEFAULT_ROUNDS))
     if flavor == "igraph" and directed:
         rule = "igraph's Leiden algorithm takes undirected graphs"
         raise ArgumentError(explain("directed", True, rule, 'pass flavor="leidenalg"'))
     _require_memory(adjacency.nnz)
+    rounds = DEFAULT_ROUNDS[flavor] if n_iterations is None else n_iterations
     if flavor == "igraph":
-        rounds = 2 if n_iterations is None else n_iterations
         edges = _undirected(adjacency, use_weights=use_weights)
         found = _by_igraph(adjacency.shape[0], edges, resolution, rounds, random_state)
     else:
         graph = sp.coo_matrix(adjacency)
         weights = graph.data.astype(np.float64) if use_weights else np.ones(graph.nnz)
         edges = Edges(np.column_stack([graph.row, graph.col]).astype(np.int64), weights)
-        rounds = -1 if n_iterations is None else n_iterations
         directed = directed is not False
         found = _by_leidenalg(
             adjacency.shape[0], edges, resolution, rounds, random_state, directed=directed

@@ -6,6 +6,7 @@ from lazymu.pp.filter_genes import filter_genes
 from lazymu.pp.filter_obs import filter_obs, filter_var
 from lazymu.pp.highly_variable_genes import highly_variable_genes
 from lazymu.pp.intersect_obs import intersect_obs
+from lazymu.pp.l2norm import l2norm
 from lazymu.pp.log1p import log1p
 from lazymu.pp.neighbors import neighbors
 from lazymu.pp.normalize_total import normalize_total
@@ -21,6 +22,7 @@ __all__ = [
     "filter_var",
     "highly_variable_genes",
     "intersect_obs",
+    "l2norm",
     "log1p",
     "neighbors",
     "normalize_total",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +23,49 @@ _MADE_BY = {keys.X_PCA: "lazymu.pp.pca", keys.X_LSI: "lazymu.atac.tl.lsi"}
 
 
 class Embedding(NamedTuple):
-    """An embedding and the name under which it was asked for."""
+    """An embedding and what was asked for."""
 
     name: str
+    """A key of `obsm`, perhaps with components, as in ``"X_lsi[1:]"``; or ``"X"``."""
+    n_pcs: int | None
     values: Array
     """Shape (n_obs, d)."""
+
+    def params(self) -> dict[str, Any]:
+        """Return what names the embedding in a graph's `uns`, so that scanpy finds it too."""
+        key, components = split_name(self.name)
+        named: dict[str, Any] = {"use_rep": key}
+        if components is not None:
+            named["components"] = components
+        if self.n_pcs is not None:
+            named["n_pcs"] = self.n_pcs
+        return named
+
+
+def named_in(params: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """Return `use_rep` and `n_pcs` from a graph's `uns`, as scanpy or lazymu wrote them."""
+    name, components, n_pcs = (params.get(key) for key in ("use_rep", "components", "n_pcs"))
+    if name is not None and components is not None:
+        name = f"{name}[{components}]"
+    return name, None if n_pcs is None else int(n_pcs)
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Return the key and the components of a name.
+
+    Examples
+    --------
+    >>> split_name("X_lsi[1:]"), split_name("X_pca")
+    (('X_lsi', '1:'), ('X_pca', None))
+    """
+    match = re.fullmatch(r"(.+)\[(-?\d*:-?\d*)\]", name)
+    return (match[1], match[2]) if match else (name, None)
+
+
+def components_of(name: str) -> slice:
+    """Return the components that a name selects."""
+    bounds = split_name(name)[1] or ":"
+    return slice(*(int(bound) if bound else None for bound in bounds.split(":")))
 
 
 def embedding_of(
@@ -53,17 +92,18 @@ def embedding_of(
     ArgumentError
         If it does not have ``n_pcs`` components.
     """
-    name = _default_name(modality, where) if use_rep is None else use_rep
+    name = default_name(modality, where) if use_rep is None else use_rep
     values = _values(modality, name, where)
     if n_pcs is not None:
         if not 0 < n_pcs <= values.shape[1]:
             rule = f"{name} has {values.shape[1]} components"
             raise ArgumentError(explain("n_pcs", n_pcs, rule, "pass at most that many"))
         values = values[:, :n_pcs]
-    return Embedding(name, values)
+    return Embedding(name, n_pcs, values)
 
 
-def _default_name(modality: Modality, where: str) -> str:
+def default_name(modality: Modality, where: str) -> str:
+    """Return the name of the embedding that is taken where none is named; ``where`` for errors."""
     for name in (keys.X_PCA, keys.X_LSI):
         if name in modality.obsm:
             return name
@@ -77,11 +117,7 @@ def _default_name(modality: Modality, where: str) -> str:
 def _values(modality: Modality, name: str, where: str) -> Array:
     if name == "X":
         return modality.X.toarray()
-    match = re.fullmatch(r"(.+)\[(-?\d*):(-?\d*)\]", name)
-    key, components = name, slice(None)
-    if match and name not in modality.obsm:
-        start, stop = (int(bound) if bound else None for bound in match.groups()[1:])
-        key, components = match[1], slice(start, stop)
+    key, components = split_name(name)[0], components_of(name)
     if key not in modality.obsm:
         known = ", ".join(modality.obsm) or "none"
         rule = f"obsm of {where} has no such embedding; it has: {known}"
@@ -97,16 +133,15 @@ def _values(modality: Modality, name: str, where: str) -> Array:
 
 
 def _warn_of_depth(modality: Modality, name: str, components: slice) -> None:
-    """Warn where the first component is used although it follows sequencing depth."""
+    """Warn where the first component used follows sequencing depth."""
     known = modality.uns.get(keys.UNS_LSI, {})
     if "depth_corr" not in known:
         return
-    correlations = np.asarray(known["depth_corr"])[components]
-    if len(correlations) and abs(correlations[0]) > DEPTH_CORRELATION:
+    correlations = np.asarray(known["depth_corr"])
+    first = components.indices(len(correlations))[0]
+    if first < len(correlations) and abs(correlations[first]) > DEPTH_CORRELATION:
         _log.warning(
-            "the first component of %s correlates with depth (r = %.2f); "
-            'pass use_rep="%s[1:]" to leave it out',
-            name,
-            correlations[0],
-            keys.X_LSI,
+            "component %d of %s correlates with depth (r = %.2f) and is used; "
+            'pass use_rep="%s[%d:]" to leave it out',
+            *(first + 1, name, correlations[first], keys.X_LSI, first + 1),
         )

@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
-from lazymu.errors import NoCommonCellsError, explain
+from lazymu.errors import ArgumentError, explain
 from lazymu.graph.bandwidth import Flavor
-from lazymu.graph.connectivities import distance_matrix, umap_connectivities
+from lazymu.graph.checks import require_at_least
+from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import Method, nearest_neighbors
-from lazymu.graph.search import NeighborLists
-from lazymu.graph.wnn import WeightedNeighbors, weighted_neighbors
-from lazymu.pp.embeddings import Embedding, embedding_of
-from lazymu.typing import CSR, Int64s
+from lazymu.pp.embeddings import embedding_of
+from lazymu.pp.graph_results import store_graph
+from lazymu.pp.joint_graph import connect_jointly
 
 DEFAULT_NEIGHBORS = 15
-DEFAULT_JOINT_NEIGHBORS = 20
+SEARCHES: dict[str | None, Method] = {
+    None: "auto",
+    "sklearn": "exact",
+    "pynndescent": "pynndescent",
+}
 
 
 def neighbors(
     data: Modality | MuData,
     n_neighbors: int | None = None,
+    *,
     n_bandwidth_neighbors: int = 20,
     n_multineighbors: int = 200,
-    *,
+    neighbor_keys: Mapping[str, str | None] | None = None,
     use_rep: str | Mapping[str, str] | None = None,
     n_pcs: int | Mapping[str, int] | None = None,
+    knn: bool = True,
+    method: str = "umap",
+    transformer: str | None = None,
     metric: str = "euclidean",
     flavor: Flavor = "seurat",
     l2_norm: bool | None = None,
-    method: Method = "auto",
     key_added: str | None = None,
-    weight_key: str = keys.MOD_WEIGHT,
+    weight_key: str | None = keys.MOD_WEIGHT,
     add_weights_to_modalities: bool = False,
     eps: float = 1e-4,
+    low_memory: bool | None = None,
     random_state: int | None = 0,
 ) -> None:
     r"""Find each cell's neighbours: in one modality, or weighted over the modalities of a MuData.
@@ -62,201 +67,118 @@ def neighbors(
         Cells that a kernel's bandwidth is the mean distance of (MuData).
     n_multineighbors
         Candidates from each modality (MuData).
+    neighbor_keys
+        Modality -> name of its graph (None: "neighbors"). Only these modalities are used, and the
+        embeddings that the graphs were made of (MuData).
     use_rep
         Embedding in `obsm`, ``"X_lsi[1:]"`` for one without its first component; for a MuData a
         name for all modalities or a mapping from modality to name, which also selects the
-        modalities. None: ``X_pca``, else ``X_lsi``, else ``X`` of at most 50 features.
+        modalities. None: for a MuData that of the modality's graph if there is one; else
+        ``X_pca``, else ``X_lsi``, else ``X`` of at most 50 features.
     n_pcs
         Use the first so many components; for a MuData a mapping from modality to number too.
+    knn, method
+        Only scanpy's defaults: a neighbourhood has a size, and weights are UMAP's.
+    transformer
+        How to search: "sklearn" (exact), "pynndescent" (approximate), or None: exact up to 50,000
+        cells.
     metric
-        Of distances in a modality; the joint graph's are euclidean.
+        Of distances in a modality; a joint graph's are Euclidean.
     flavor
-        Whose formulas: "seurat" or "muon".
+        Whose formulas: "seurat" or "muon", which starts from the modalities' own graphs where they
+        are there (MuData).
     l2_norm
         Scale every cell of every embedding to length 1; None: with "seurat" alone (MuData).
-    method
-        "exact", "pynndescent", or "auto": exact up to 20,000 cells.
     key_added
         Name of the graph; None: "neighbors".
     weight_key
-        Column of modality weights (MuData).
+        Column of modality weights, or None for no column (MuData).
     add_weights_to_modalities
         Write the weights into each modality's `obs`, instead of the joint one.
     eps
         Number that keeps the ratio of predictions finite (MuData).
+    low_memory
+        Accepted as muon does; memory is bounded either way.
     random_state
         Seed of the approximate search.
-
-    Notes
-    -----
-    Writes ``obsp[distances]``, ``obsp[connectivities]`` and ``uns[key_added]``, in which scanpy's
-    ``tl.umap`` and ``tl.leiden`` find them; for a MuData also ``obs["<modality>:mod_weight"]`` and
-    ``obsm["<key_added>_weights"]`` (columns in the order of ``uns[key_added]["params"]
-    ["modalities"]``). Cells of modalities are matched by name; one that a modality lacks takes its
-    neighbours from the others.
-
-    Passes over X: none. Peak memory: embeddings twice, and some ``32 k`` bytes a cell.
 
     Raises
     ------
     MissingResultError
-        If an embedding has not been computed.
+        If an embedding or a graph that is named has not been computed.
     NoCommonCellsError
         If no cell is in all modalities.
     ArgumentError
-        If ``data`` is neither, or a number is too small.
+        If ``data`` is neither, a number is too small, or an argument is unknown or does not go
+        with the rest.
+
+    Notes
+    -----
+    Writes ``obsp["distances"]`` (float32; distances of 0 are stored), ``obsp["connectivities"]``
+    and ``uns["neighbors"]``, or with ``key_added`` its name in front, in which scanpy's ``tl.umap``
+    and ``tl.leiden`` find them; for a MuData also ``obs["<modality>:mod_weight"]`` and
+    ``obsm["<name>_weights"]`` (columns in the order of ``params["modalities"]``). Cells of
+    modalities are matched by name; one that a modality lacks takes its neighbours from the others.
+
+    Passes over X: none, or one where ``X`` itself is the embedding. Peak memory: the embeddings
+    twice, and some ``16 k`` bytes a cell and modality. An approximate search gives the same lists
+    again with the same number of threads.
 
     References
     ----------
-    McInnes et al. 2018, https://doi.org/10.48550/arXiv.1802.03426; Hao et al. 2021,
-    https://doi.org/10.1016/j.cell.2021.04.048.
+    McInnes, Healy & Melville 2018, https://arxiv.org/abs/1802.03426; Hao et al. 2021,
+    https://doi.org/10.1016/j.cell.2021.04.048; the packages scanpy, Seurat and muon.
 
     Examples
     --------
-    >>> import numpy as np, lazymu
+    >>> import numpy as np, lazymu as mu
     >>> rng = np.random.default_rng(0)
-    >>> rna = lazymu.Modality(np.ones((60, 3)), obsm={"X_pca": rng.random((60, 5))})
-    >>> prot = lazymu.Modality(np.ones((60, 2)), obsm={"X_pca": rng.random((60, 2))})
-    >>> mdata = lazymu.MuData({"rna": rna, "prot": prot})
-    >>> lazymu.pp.neighbors(mdata, key_added="wnn", use_rep="X_pca")
+    >>> rna = mu.Modality(np.ones((60, 3)), obsm={"X_pca": rng.random((60, 5))})
+    >>> prot = mu.Modality(np.ones((60, 2)), obsm={"X_pca": rng.random((60, 2))})
+    >>> mdata = mu.MuData({"rna": rna, "prot": prot})
+    >>> mu.pp.neighbors(mdata, key_added="wnn")
     >>> sorted(mdata.obsp), mdata.obsm["wnn_weights"].shape
     (['wnn_connectivities', 'wnn_distances'], (60, 2))
     """
-    if not isinstance(data, MuData):
-        _of_modality(
-            as_modality(data),
-            DEFAULT_NEIGHBORS if n_neighbors is None else n_neighbors,
-            embedding_of(as_modality(data), _one(use_rep), _one(n_pcs)),
+    if not knn or method != "umap" or transformer not in SEARCHES:
+        got = f"{method!r} with knn={knn}, transformer={transformer!r}"
+        rule = 'only "umap" with knn=True and transformer None, "sklearn" or "pynndescent" is there'
+        raise ArgumentError(explain("method", got, rule, "leave these arguments out"))
+    if isinstance(data, MuData):
+        connect_jointly(
+            data,
+            n_neighbors,
+            n_bandwidth_neighbors=n_bandwidth_neighbors,
+            n_multineighbors=n_multineighbors,
+            neighbor_keys=neighbor_keys,
+            use_rep=use_rep,
+            n_pcs=n_pcs,
             metric=metric,
-            method=method,
+            flavor=flavor,
+            l2_norm=l2_norm,
             key_added=key_added,
+            weight_key=weight_key,
+            add_weights_to_modalities=add_weights_to_modalities,
+            eps=eps,
+            method=SEARCHES[transformer],
             random_state=random_state,
         )
         return
-    embeddings = _embeddings(data, use_rep, n_pcs)
-    positions = _common_positions(data, list(embeddings))
-    if n_neighbors is None:
-        n_neighbors = _default_joint(data, list(embeddings), flavor)
-    found = weighted_neighbors(
-        {name: embedding.values for name, embedding in embeddings.items()},
-        positions,
-        n_neighbors=n_neighbors,
-        n_bandwidth_neighbors=n_bandwidth_neighbors,
-        n_multineighbors=n_multineighbors,
-        flavor=flavor,
-        l2_norm=l2_norm,
-        eps=eps,
-        method=method,
+    if isinstance(use_rep, Mapping) or isinstance(n_pcs, Mapping) or neighbor_keys is not None:
+        rule = "this modality has one embedding"
+        fix = "pass one name, or the MuData with the mapping"
+        raise ArgumentError(explain("use_rep", "a mapping over modalities", rule, fix))
+    modality = as_modality(data)
+    embedding = embedding_of(modality, use_rep, n_pcs)
+    size = DEFAULT_NEIGHBORS if n_neighbors is None else n_neighbors
+    require_at_least("n_neighbors", size, 2)
+    lists = nearest_neighbors(
+        embedding.values,
+        size - 1,
+        metric=metric,
+        method=SEARCHES[transformer],
         random_state=random_state,
     )
-    lists = NeighborLists(found.indices, found.distances)
-    params = {
-        "n_neighbors": n_neighbors,
-        "n_bandwidth_neighbors": n_bandwidth_neighbors,
-        "n_multineighbors": n_multineighbors,
-        "flavor": flavor,
-        "metric": "euclidean",
-        "random_state": random_state,
-        "modalities": list(embeddings),
-        "mod_use_rep": {name: embedding.name for name, embedding in embeddings.items()},
-    }
-    connectivities = umap_connectivities(lists, first_is_self=flavor == "muon")
-    _store_graph(data, key_added, distance_matrix(lists), connectivities, params)
-    _store_weights(data, list(embeddings), found, key_added, weight_key, add_weights_to_modalities)
-
-
-def _of_modality(
-    modality: Modality,
-    n_neighbors: int,
-    embedding: Embedding,
-    *,
-    metric: str,
-    method: Method,
-    key_added: str | None,
-    random_state: int | None,
-) -> None:
-    lists = nearest_neighbors(
-        embedding.values, n_neighbors - 1, metric=metric, method=method, random_state=random_state
-    )
-    params = {
-        "n_neighbors": n_neighbors,
-        "metric": metric,
-        "random_state": random_state,
-        "use_rep": embedding.name,
-    }
+    params = {"n_neighbors": min(size, modality.n_obs), "metric": metric, **embedding.params()}
     graph = umap_connectivities(lists)
-    _store_graph(modality, key_added, distance_matrix(lists), graph, params)
-
-
-def _one(value: Any) -> Any:
-    """Return a modality's own value where a mapping with one entry was given for a MuData."""
-    return next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
-
-
-def _embeddings(mdata: MuData, use_rep: Any, n_pcs: Any) -> dict[str, Embedding]:
-    names = list(use_rep) if isinstance(use_rep, Mapping) else list(mdata.mod)
-    return {
-        name: embedding_of(
-            mdata[name],
-            use_rep[name] if isinstance(use_rep, Mapping) else use_rep,
-            n_pcs.get(name) if isinstance(n_pcs, Mapping) else n_pcs,
-            where=name,
-        )
-        for name in names
-    }
-
-
-def _common_positions(mdata: MuData, names: list[str]) -> dict[str, Int64s]:
-    positions = {name: mdata.obs_positions(name) for name in names}
-    if not np.all([rows >= 0 for rows in positions.values()], axis=0).any():
-        rule = "no cell name is in all of them"
-        fix = "check that obs_names are written alike, e.g. with the same suffix"
-        raise NoCommonCellsError(explain("modalities", " and ".join(names), rule, fix))
-    return positions
-
-
-def _default_joint(mdata: MuData, names: list[str], flavor: Flavor) -> int:
-    if flavor == "seurat":
-        return DEFAULT_JOINT_NEIGHBORS
-    graphs = [
-        mdata[name].uns[keys.NEIGHBORS] for name in names if keys.NEIGHBORS in mdata[name].uns
-    ]
-    sizes = [int(graph["params"]["n_neighbors"]) for graph in graphs] or [DEFAULT_NEIGHBORS]
-    return round(float(np.mean(sizes)))
-
-
-def _store_graph(
-    data: Modality | MuData,
-    key_added: str | None,
-    distances: CSR,
-    connectivities: CSR,
-    params: dict[str, Any],
-) -> None:
-    key, distances_key, connectivities_key = keys.graph_keys(key_added)
-    data.obsp[distances_key] = distances
-    data.obsp[connectivities_key] = connectivities
-    data.uns[key] = {
-        "connectivities_key": connectivities_key,
-        "distances_key": distances_key,
-        "params": {"method": "umap", **params},
-    }
-
-
-def _store_weights(
-    mdata: MuData,
-    names: list[str],
-    found: WeightedNeighbors,
-    key_added: str | None,
-    weight_key: str,
-    add_to_modalities: bool,
-) -> None:
-    mdata.obsm[keys.weights_of(keys.graph_keys(key_added)[0])] = found.weights
-    for column, name in enumerate(names):
-        weights = found.weights[:, column]
-        if add_to_modalities:
-            rows = mdata.obs_positions(name)
-            own = np.zeros(mdata[name].n_obs)
-            own[rows[rows >= 0]] = weights[rows >= 0]
-            mdata[name].obs[weight_key] = own
-        else:
-            mdata.obs[keys.of_modality(name, weight_key)] = weights
+    store_graph(modality, key_added, lists, graph, params, random_state)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
-from lazymu.graph.leiden import Implementation, leiden_labels
+from lazymu.graph.leiden import DEFAULT_ROUNDS, Implementation, leiden_labels
 from lazymu.tl.graphs import container_of, graph_of
 from lazymu.typing import CSR
 
@@ -63,8 +63,9 @@ def leiden(
     Notes
     -----
     Writes ``obs[key_added]`` (categories "0", "1", ... from the largest cluster down) and
-    ``uns[key_added]`` with `params` and `modularity`. The joint graph's clusters are those of a
-    MuData's own `obs`.
+    ``uns[key_added]`` with `params` and `modularity`; for a MuData into its joint `obs`. With
+    igraph the clusters are those of ``scanpy.tl.leiden(flavor="igraph", n_iterations=2)`` with the
+    same seed, numbered by size.
 
     Passes over X: none. Peak memory: some 160 bytes an edge.
 
@@ -107,8 +108,10 @@ def leiden(
             use_weights=use_weights,
             random_state=random_state,
         )
-        params: dict[str, Any] = {"resolution": value, "random_state": random_state}
-        params["n_iterations"] = n_iterations
+        rounds = DEFAULT_ROUNDS[flavor] if n_iterations is None else n_iterations
+        params: dict[str, Any] = {"resolution": value, "n_iterations": rounds}
+        if random_state is not None:
+            params["random_state"] = random_state
         key = f"{key_added}_{value:g}" if several else key_added
         container.obs[key] = as_categories(found.labels)
         container.uns[key] = {"params": params, "modularity": found.modularity}

@@ -10,9 +10,9 @@ from lazymu import keys
 from lazymu.containers import Modality, MuData
 from lazymu.errors import MissingResultError, explain
 from lazymu.graph.umap import umap_layout
-from lazymu.pp.embeddings import embedding_of
-from lazymu.tl.graphs import container_of, graph_of
-from lazymu.typing import Array
+from lazymu.pp.embeddings import embedding_of, named_in, split_name
+from lazymu.tl.graphs import Graph, container_of, graph_of
+from lazymu.typing import CSR, Array, Bools
 
 
 def umap(
@@ -110,13 +110,13 @@ def umap(
         negative_sample_rate=negative_sample_rate,
         n_epochs=maxiter,
         init=_start(container, init_pos),
-        data=_embedding(container, graph.params),
+        data=_embedding(container, graph),
         metric=str(graph.params.get("metric", "euclidean")),
         random_state=random_state,
     )
     container.obsm[keys.X_UMAP if key_added is None else key_added] = layout.coordinates
     params: dict[str, Any] = {"a": layout.a, "b": layout.b}
-    if random_state != 0:
+    if random_state:
         params["random_state"] = random_state
     container.uns[keys.UMAP if key_added is None else key_added] = {"params": params}
 
@@ -132,13 +132,31 @@ def _start(container: Modality | MuData, init_pos: str | Array) -> Any:
     return container.obsm[init_pos]
 
 
-def _embedding(container: Modality | MuData, params: dict[str, Any]) -> Array | None:
-    """Return the embedding that a graph was made of, for a joint graph of the first modality."""
+def _embedding(container: Modality | MuData, graph: Graph) -> Array | None:
+    """Return the embedding that a graph was made of, None where it is gone or not known.
+
+    Of a joint graph that of the modality with the largest weights; cells that it lacks stand at
+    the mean of their neighbours.
+    """
     if isinstance(container, Modality):
-        rep = params.get("use_rep")
-        return None if rep is None else embedding_of(container, str(rep), None).values
-    for name, rep in dict(params.get("mod_use_rep", {})).items():
-        rows = container.obs_positions(name)
-        if name in container.mod and np.all(rows >= 0):
-            return embedding_of(container[name], str(rep), None, where=name).values[rows]
-    return None
+        name, n_pcs = named_in(graph.params)
+        held = name is not None and (name == "X" or split_name(name)[0] in container.obsm)
+        return embedding_of(container, name, n_pcs).values if held else None
+    names = dict(graph.params.get("mod_use_rep", {}))
+    weights = graph.params.get("use_rep")
+    if weights not in container.obsm or not set(names) <= set(container.mod):
+        return None
+    main = list(graph.params["modalities"])[int(container.obsm[weights].mean(axis=0).argmax())]
+    rows = container.obs_positions(main)
+    values = embedding_of(container.mod[main], names[main], None, where=main).values[rows]
+    return values if np.all(rows >= 0) else _filled(values, rows >= 0, graph.connectivities)
+
+
+def _filled(values: Array, known: Bools, connectivities: CSR) -> Array:
+    """Return coordinates with unknown rows at the weighted mean of known neighbours, or at 0."""
+    towards_known = connectivities[~known][:, known]
+    totals = np.asarray(towards_known.sum(axis=1)).reshape(-1, 1)
+    filled = np.zeros(values.shape, np.float64)
+    filled[known] = values[known]
+    filled[~known] = (towards_known @ values[known]) / np.where(totals > 0, totals, 1)
+    return filled
