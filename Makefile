@@ -62,7 +62,9 @@ coverage: $(INSTALLED_DEV)  ## run the tests and report the lines that none of t
 	$(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html
 
 bench: $(INSTALLED_BENCH)  ## measure time and memory beside the peers
-	$(BIN)/python -m benchmarks
+	@for file in benchmarks/bench_*.py; do \
+	    echo "== $$file" && $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; \
+	done
 
 clean:  ## remove caches, demo output and virtual environments
 	rm -rf .venv .venv-* demo build dist htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -193,7 +193,7 @@ def test_mofa__seed_repeats() -> None:
 
 def test_mofa__memory_limit_is_checked_before_reading() -> None:
     mdata = lazymu.MuData(make_adatas())
-    message = r"`memory_limit` is 10,000 bytes.*dense views.*the largest being 'atac' with 31,680"
+    message = r"`memory_limit` is 10,000 bytes.*dense views.*the largest being 'atac' with 47,520"
     with (
         lazymu.settings.override(memory_limit=10_000),
         pytest.raises(MemoryLimitError, match=message),

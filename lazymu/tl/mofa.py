@@ -165,7 +165,7 @@ def mofa(
     percent of variance explained, by view, and by group where there are several).
 
     Passes over X: one a modality. Memory: not bounded by the number of cells: mofapy2 works on
-    dense views, which take up to ``6 * 8 * cells * features used`` bytes in all while it trains.
+    dense views, which take up to ``9 * 8 * cells * features used`` bytes in all while it trains.
 
     References
     ----------

@@ -19,8 +19,9 @@ from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, iterate_blocks
 from lazymu.typing import Array, Bools, Int64s
 
-COPIES = 6
-"""Arrays of a view's size that mofapy2 holds at once while it trains, the view among them."""
+COPIES = 9
+"""Arrays of a view's size that mofapy2 holds at once while it trains, the view among them: 5.1
+measured with Gaussian, 8.3 with other likelihoods."""
 USE_OBS = {None: None, "union": "union", "all": "union", "intersection": "intersection"}
 
 
