@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -306,16 +307,16 @@ def compose(outer: Int64s | None, inner: Int64s | None) -> Int64s | None:
 
 
 def read_scattered(source: MatrixSource, rows: Int64s) -> CSR:
-    """Read rows of a source at any positions, in spans that leave little unread between them."""
+    """Read rows of a source at any positions, in spans that bound what is read beside them."""
     if len(rows) == 0:
         return source.read(0, 0)
     order = None
     if np.any(np.diff(rows) < 0):
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
-    gaps = np.flatnonzero(np.diff(rows) > 64) + 1
     pieces = []
-    for run in np.split(rows, gaps):
+    for first, last in spans(source.indptr[rows], source.indptr[rows + 1]):
+        run = rows[first:last]
         span = source.read(int(run[0]), int(run[-1]) + 1)
         consecutive = bool(np.all(np.diff(run) == 1))
         pieces.append(span if consecutive else span[run - run[0]])
@@ -324,6 +325,29 @@ def read_scattered(source: MatrixSource, rows: Int64s) -> CSR:
         X = X[np.argsort(order, kind="stable")]
     X.has_canonical_format = True
     return X
+
+
+SPAN_VALUES = 1 << 21
+"""Stored values that are read at once where fewer than half are asked for: about a chunk."""
+
+
+def spans(starts: Int64s, stops: Int64s) -> Iterator[tuple[int, int]]:
+    """Yield runs of ascending rows that are read together, given their offsets in stored values.
+
+    Nothing is read across a gap of `SPAN_VALUES`. Where at least half of the values between two
+    such gaps are asked for, they are read at once, else in spans of at most `SPAN_VALUES`.
+    """
+    gaps = np.flatnonzero(starts[1:] - stops[:-1] > SPAN_VALUES) + 1
+    bounds = [0, *gaps.tolist(), len(starts)]
+    for first, end in pairwise(bounds):
+        asked = int(np.sum(stops[first:end] - starts[first:end]))
+        sparse = stops[end - 1] - starts[first] > 2 * asked
+        while first < end:
+            reach = starts[first] + SPAN_VALUES
+            last = int(np.searchsorted(stops[:end], reach, side="right")) if sparse else end
+            last = max(last, first + 1)
+            yield first, last
+            first = last
 
 
 def _like(X: CSR, data: Array) -> CSR:
