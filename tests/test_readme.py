@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -9,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import muon
 import pytest
+import scanpy
 
 from tests.conftest import REPOSITORY
 
@@ -67,3 +71,64 @@ def test_links__lead_somewhere() -> None:
             assert target[1:] in anchors
         elif not target.startswith("http"):
             assert (REPOSITORY / target).exists(), target
+
+
+# --- differences from the peers -------------------------------------------------------------------
+
+PEERS: dict[str, tuple[Any, ...]] = {
+    "pp": (scanpy.pp, muon.pp),
+    "tl": (scanpy.tl, muon.tl),
+    "pl": (scanpy.pl, muon.pl),
+    "get": (scanpy.get,),
+    "atac.pp": (muon.atac.pp,),
+    "atac.tl": (muon.atac.tl,),
+    "prot.pp": (muon.prot.pp,),
+}
+
+
+def documented_differences() -> dict[str, tuple[set[str], set[str]]]:
+    """Return, for each function of the README's table, absent parameters and other defaults."""
+    rows = re.findall(r"^\| `(\w[\w.]+)` \|([^|]*)\|([^|]*)\|$", README, re.MULTILINE)
+    names = re.compile(r"`(\w+)`")
+    return {f: (set(names.findall(a)), set(names.findall(b))) for f, a, b in rows if "." in f}
+
+
+def differences(namespace: str, name: str) -> tuple[set[str], set[str]]:
+    """Return parameters of the peers' function that lazymu's has not, and other defaults."""
+    module = importlib.import_module(f"lazymu.{namespace}")
+    own = inspect.signature(getattr(module, name)).parameters
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values())
+    absent, changed = set(), set()
+    for peer in PEERS[namespace]:
+        theirs = inspect.signature(getattr(peer, name)).parameters if hasattr(peer, name) else {}
+        for parameter in list(theirs.values())[1:]:
+            if parameter.name in own:
+                if repr(parameter.default) != repr(own[parameter.name].default):
+                    changed.add(parameter.name)
+            elif parameter.kind is not inspect.Parameter.VAR_KEYWORD and not takes_all:
+                absent.add(parameter.name)
+    return absent, changed
+
+
+FUNCTIONS = [
+    (namespace, name)
+    for namespace in PEERS
+    for name in importlib.import_module(f"lazymu.{namespace}").__all__
+]
+
+
+@pytest.mark.parametrize(("namespace", "name"), FUNCTIONS)
+def test_parameters__differences_from_the_peers_are_in_the_table(namespace: str, name: str) -> None:
+    absent, changed = differences(namespace, name)
+    known_absent, known_changed = documented_differences().get(
+        f"{namespace}.{name}", (set(), set())
+    )
+    assert absent <= known_absent
+    assert changed <= known_changed
+
+
+def test_parameters__table_names_nothing_that_is_there() -> None:
+    for function, (absent, _) in documented_differences().items():
+        namespace, _, name = function.rpartition(".")
+        module = importlib.import_module(f"lazymu.{namespace}")
+        assert not absent & set(inspect.signature(getattr(module, name)).parameters), function
