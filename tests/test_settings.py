@@ -58,7 +58,7 @@ def test_settings__unknown_name() -> None:
 
 @pytest.mark.parametrize("bad", [0, -2, 1.5, "2"])
 def test_settings__bad_threads(bad: object) -> None:
-    with pytest.raises(errors.ArgumentError, match="`n_threads` is .* whole number above 0"):
+    with pytest.raises(errors.ArgumentError, match=r"`n_threads` is .* whole number above 0"):
         settings.n_threads = bad  # type: ignore[assignment] # what the test is about
 
 
