@@ -143,7 +143,7 @@ def _embedding(container: Modality | MuData, graph: Graph) -> Array | None:
         held = name is not None and (name == "X" or split_name(name)[0] in container.obsm)
         return embedding_of(container, name, n_pcs).values if held else None
     names = dict(graph.params.get("mod_use_rep", {}))
-    weights = graph.params.get("use_rep")
+    weights = str(graph.params.get("use_rep"))
     if weights not in container.obsm or not set(names) <= set(container.mod):
         return None
     main = list(graph.params["modalities"])[int(container.obsm[weights].mean(axis=0).argmax())]
