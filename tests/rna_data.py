@@ -76,11 +76,14 @@ def made_counts(n_obs: int = 90, n_vars: int = 60, *, density: float = 0.3) -> a
 
 
 @contextmanager
-def small_blocks(n_rows: int, n_vars: int, *, state_bytes: int = 0) -> Iterator[None]:
+def small_blocks(
+    n_rows: int, n_vars: int, *, state_bytes: int = 0, n_threads: int = 2
+) -> Iterator[None]:
     """Set the memory limit such that a block has some ``n_rows`` rows of up to ``n_vars`` values.
 
-    Half of so small a limit is planned with, shared by two threads.
+    Half of so small a limit is planned with, shared by the threads and a reader ahead of them.
     """
     block = n_rows * (n_vars * BYTES_PER_VALUE + BYTES_PER_ROW)
-    with settings.override(memory_limit=4 * (block + 2 * state_bytes), n_threads=2, progress=False):
+    limit = 2 * (n_threads + 1) * (block + 2 * state_bytes)
+    with settings.override(memory_limit=limit, n_threads=n_threads, progress=False):
         yield

@@ -102,7 +102,7 @@ def assert_equal(lazy: LazyMatrix, dense: np.ndarray) -> None:
 
 
 @given(case=matrices(), n_rows=st.sampled_from([1, 2, 5, 100]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_lazy_matrix__equals_numpy_under_selections_steps_and_blocks(
     case: Case, n_rows: int
 ) -> None:
@@ -111,7 +111,7 @@ def test_lazy_matrix__equals_numpy_under_selections_steps_and_blocks(
 
 
 @given(case=matrices())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_lazy_matrix__reductions_equal_numpy(case: Case) -> None:
     lazy, dense = case
     with small_blocks(3, 8):
