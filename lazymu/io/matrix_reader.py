@@ -8,7 +8,14 @@ from typing import Any
 from lazymu.errors import DamagedFileError, explain
 from lazymu.io.anndata_values import read_values
 from lazymu.io.elements import RawElements
-from lazymu.io.records import LAYER, MatrixRecord, layer_name, load_records, lost, sums_loader
+from lazymu.io.records import (
+    LAYER,
+    MatrixRecord,
+    layer_name,
+    load_records,
+    sums_loader,
+    warn_of_lost,
+)
 from lazymu.keys import LAZYMU
 from lazymu.store.elements import is_array, keys_of, open_matrix, read_table
 from lazymu.store.fingerprint import absent_files, still_holds
@@ -94,21 +101,29 @@ class MatrixReader:
 
     def _recipe(self, name: str) -> LazyMatrix | None:
         """Return a matrix with the stored values of `X`, None where those are others by now."""
-        record = self._records[name]
-        if self.X is None or self._valid("X", f"{self._prefix}X") is None:
-            lost(name, self._root)
+        if self.X is None or self._recorded_X is None:
             return None
-        return self.X.counts.with_steps(*_steps(self.X.source, record))
+        return self.X.counts.with_steps(*_steps(self.X.source, self._records[name]))
+
+    @cached_property
+    def _recorded_X(self) -> MatrixRecord | None:
+        """What was recorded of `X` where it is still the same."""
+        recipes = [name for name, record in self._records.items() if record.fingerprint is None]
+        return self._still("X", f"{self._prefix}X", recipes)
 
     def _valid(self, name: str, path: str) -> MatrixRecord | None:
         """Return what was recorded of a stored matrix where it is still the same."""
+        return self._recorded_X if name == "X" else self._still(name, path, [])
+
+    def _still(self, name: str, path: str, recipes: list[str]) -> MatrixRecord | None:
+        """Return a record if it holds; else warn where it or recipes on it have transforms."""
         record = self._records.get(name)
         if record is None or record.fingerprint is None:
             return None
         node = self._root.node(path)
         if not still_holds(record.fingerprint, node, read=False):
-            if record.steps:
-                lost(name, self._root)
+            if names := [name] * bool(record.steps) + recipes:
+                warn_of_lost(path, names, self._root)
             return None
         if isinstance(self._root, ZarrRoot) and (n_absent := absent_files(node)):
             got = f"without {n_absent} of its files in {self._root}"

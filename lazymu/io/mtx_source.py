@@ -126,7 +126,7 @@ class MtxSource(ConvertedSource):
         if self.header.kind != "pattern":
             dtypes[2] = self.dtype
         try:
-            pieces = pd.read_csv(
+            with pd.read_csv(
                 self.path,
                 sep=r"\s+",
                 header=None,
@@ -134,8 +134,8 @@ class MtxSource(ConvertedSource):
                 dtype=dtypes,
                 skiprows=self.header.n_lines,
                 chunksize=PIECE_LINES,
-            )
-            yield from (piece for piece in pieces if len(piece))
+            ) as pieces:
+                yield from (piece for piece in pieces if len(piece))
         except pd.errors.EmptyDataError:
             return
         except (ValueError, OverflowError, EOFError, OSError) as error:

@@ -61,10 +61,11 @@ def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | Mo
             raise missing(file)
         return read_tenx_mtx(matrix)
     root = _root_of(file)
-    if kind_of(root) or inner:
+    kind = kind_of(root)
+    if not kind and isinstance(root, H5Root) and is_tenx(root):
+        return _read_tenx(root, inner, genome)
+    if kind or inner:
         return _read_groups(root, inner)
-    if isinstance(root, H5Root) and is_tenx(root):
-        return read_tenx_h5(root, genome=genome)
     rule = f"its layout is none of {KNOWN}"
     raise UnknownFormatError(explain("path", repr(file), rule, "convert it to one of them"))
 
@@ -99,6 +100,15 @@ def _root_of(file: str) -> Root:
     )
 
 
+def _read_tenx(root: H5Root, inner: str, genome: str | None) -> StoreElements | ModalityElements:
+    store = read_tenx_h5(root, genome=genome)
+    if not inner:
+        return store
+    if inner not in store.mod:
+        raise _unknown_modality(inner, root, list(store.mod))
+    return store.mod[inner]
+
+
 def _read_groups(root: Root, inner: str) -> StoreElements | ModalityElements:
     inner = inner.strip("/")
     kind = kind_of(root)
@@ -107,6 +117,9 @@ def _read_groups(root: Root, inner: str) -> StoreElements | ModalityElements:
     for name in (inner, f"mod/{inner}"):
         if name in root.node() and kind_of(root, name) == "anndata":
             return read_modality(root, name)
-    known = modality_names(root) if kind == "mudata" else []
+    raise _unknown_modality(inner, root, modality_names(root) if kind == "mudata" else [])
+
+
+def _unknown_modality(name: str, root: Root, known: list[str]) -> ModalityNotFoundError:
     rule = f"{root} holds {', '.join(known) or 'no modalities'}"
-    raise ModalityNotFoundError(explain("path", f"of {inner!r}", rule, "name one of them"))
+    return ModalityNotFoundError(explain("path", f"of {name!r}", rule, "name one of them"))

@@ -85,11 +85,11 @@ def _steps(recipe: Mapping[str, Any]) -> tuple[Step, ...]:
     return tuple(from_record(recipe[key]) for key in sorted(recipe, key=int))
 
 
-def lost(name: str, root: Root) -> None:
-    """Warn that the transforms of a matrix are not applied."""
+def warn_of_lost(path: str, names: list[str], root: Root) -> None:
+    """Warn that the transforms of matrices are not applied, as stored values have changed."""
     warnings.warn(
-        f"the stored values of {name!r} in {root} are others than lazymu wrote; "
-        "the transforms recorded for it are not applied",
+        f"the stored values of {path!r} in {root} are others than lazymu wrote; "
+        f"the transforms recorded for {', '.join(names)} are not applied",
         UserWarning,
         stacklevel=2,
     )

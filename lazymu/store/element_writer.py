@@ -122,8 +122,6 @@ def _plain_texts(values: Any) -> Any:
 def _plain_array(values: Any) -> Any:
     if values.dtype.names is not None:
         return _fixed_width(values)
-    if isinstance(values, np.matrix):
-        return np.asarray(values)
     if values.dtype.kind in "TU":
         return values.astype(object)
     if values.dtype == object and values.ndim == 1:
