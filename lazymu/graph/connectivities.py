@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import scipy.sparse as sp
 
 from lazymu.graph.search import NeighborLists
-from lazymu.typing import CSR
+from lazymu.typing import CSR, Floats, Ints
 
 
 def distance_matrix(lists: NeighborLists) -> CSR:
@@ -32,19 +30,7 @@ def distance_matrix(lists: NeighborLists) -> CSR:
            [0., 0., 0.],
            [0., 0., 0.]], dtype=float32)
     """
-    found = lists.indices >= 0
-    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    index_type = np.int64 if indptr[-1] > np.iinfo(np.int32).max else np.int32
-    matrix = sp.csr_matrix(
-        (
-            lists.distances[found].astype(np.float32),
-            lists.indices[found].astype(index_type),
-            indptr.astype(index_type),
-        ),
-        shape=(len(lists.indices),) * 2,
-    )
-    matrix.sort_indices()
-    return matrix
+    return _matrix(lists.indices, lists.distances)
 
 
 def umap_connectivities(lists: NeighborLists, *, first_is_self: bool = False) -> CSR:
@@ -78,24 +64,30 @@ def umap_connectivities(lists: NeighborLists, *, first_is_self: bool = False) ->
            [1., 0., 1.],
            [0., 1., 0.]], dtype=float32)
     """
-    with warnings.catch_warnings():
-        # umap says at import that its optional parametric variant is absent.
-        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        from umap.umap_ import fuzzy_simplicial_set
+    from lazymu.kernels.fuzzy import edge_strengths
 
-    indices, distances = lists.indices, lists.distances.astype(np.float32)
-    n = len(indices)
-    if not first_is_self:
-        indices = np.column_stack([np.arange(n, dtype=indices.dtype), indices])
-        distances = np.column_stack([np.zeros(n, np.float32), distances])
-    weights, _, _ = fuzzy_simplicial_set(
-        sp.coo_matrix((n, 1)),
-        indices.shape[1],
-        random_state=None,
-        metric=None,
-        knn_indices=indices,
-        knn_dists=distances,
-    )
-    matrix = sp.csr_matrix(weights, dtype=np.float32)
+    indices = lists.indices
+    distances = np.ascontiguousarray(lists.distances, np.float64)
+    n, k = indices.shape
+    n_counted = k + (not first_is_self)
+    mean = float(distances.sum()) / (n * n_counted)
+    strengths = edge_strengths(distances, int(first_is_self), n_counted, mean)
+    directed = _matrix(indices, strengths)
+    transposed = directed.T.tocsr()
+    matrix = sp.csr_matrix(directed + transposed - directed.multiply(transposed))
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    return matrix
+
+
+def _matrix(indices: Ints, values: Floats) -> CSR:
+    """Return lists as a matrix, columns of a row ascending; an index of -1 stands for none."""
+    found = indices >= 0
+    indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+    index_type = np.int64 if indptr[-1] > np.iinfo(np.int32).max else np.int32
+    data = values[found].astype(np.float32)
+    cols: Ints = indices[found].astype(index_type)
+    shape = (len(indices),) * 2
+    matrix: CSR = sp.csr_matrix((data, cols, indptr.astype(index_type)), shape=shape)
     matrix.sort_indices()
     return matrix
