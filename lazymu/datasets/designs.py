@@ -17,11 +17,11 @@ from lazymu.datasets.profiles import CITESEQ_PROTEIN, MULTIOME_ATAC, Profile
 _GENES, _PEAKS, _ANTIBODIES = 11, 12, 13
 
 _RNA_NOISE = Noise(floor=0.05, slope=0.1)
-_RNA_SIGNAL = Signal(share=0.012, fold=4.0)
+_RNA_SIGNAL = Signal(share=0.012, fold=2.5)
 _ATAC_NOISE = Noise(floor=0.12, slope=0.05, single_ends=0.085)
-_ATAC_SIGNAL = Signal(share=0.02, fold=4.0)
+_ATAC_SIGNAL = Signal(share=0.02, fold=2.5)
 _PROTEIN_NOISE = Noise(floor=2.0, slope=0.05)
-_PROTEIN_SIGNAL = Signal(share=0.0, fold=1.0, off=0.08, batch_share=0.0)
+_PROTEIN_SIGNAL = Signal(share=0.0, fold=1.0, off=0.12, batch_share=0.0)
 
 
 def simulate_rna(

@@ -19,6 +19,7 @@ MITOCHONDRIAL = tuple(
         *("ND3", "ND4L", "ND4", "ND5", "ND6", "CYB"),
     )
 )
+_MITOCHONDRIAL_SHARE = 0.1
 ISOTYPE_CONTROL = "IgG1_control_TotalSeqB"
 MIN_GENES = 200
 MIN_PEAKS = 100
@@ -55,8 +56,7 @@ def gene_table(
     _require_at_least("n_genes", n_genes, MIN_GENES)
     means = profile.feature_means(n_genes)
     ranks = np.arange(n_genes)
-    # Every third of the strongest genes is mitochondrial: about 8 % of the counts, as in PBMC.
-    mitochondrial = ranks[::-1][: 3 * len(MITOCHONDRIAL) : 3]
+    mitochondrial = _mitochondrial_ranks(means)
     nuclear = generator.permutation(np.setdiff1d(ranks, mitochondrial))
     order = np.concatenate([nuclear, mitochondrial])
     position = np.argsort(order)
@@ -73,6 +73,15 @@ def gene_table(
         index=pd.Index(names),
     )
     return var, means[order]
+
+
+def _mitochondrial_ranks(means: Float64s) -> Int64s:
+    """Return every third rank from the highest on from which all have a tenth of the counts."""
+    n_ranks = 3 * len(MITOCHONDRIAL)
+    falling = means[::-1]
+    sums = np.correlate(falling, np.tile([1.0, 0, 0], len(MITOCHONDRIAL)), mode="valid")
+    first = int(np.argmax(sums <= _MITOCHONDRIAL_SHARE * means.sum()))
+    return means.size - 1 - np.arange(first, first + n_ranks, 3)
 
 
 def _well_expressed(ranks: Int64s, n: int) -> Int64s:

@@ -31,7 +31,7 @@ class Signal(NamedTuple):
     """What tells programs and batches apart."""
 
     share: float
-    """Share of the features that are markers of a program."""
+    """Share of the features that are markers of a program, at the profile's width."""
     fold: float
     """Median factor of a marker in its own program."""
     off: float = 0.03
@@ -108,7 +108,10 @@ def _program_folds(
     known = np.array([name in design.known for name in names])
     eligible = np.flatnonzero((base_means >= low) & (base_means <= high) & ~known)
     eligible = eligible[eligible < base_means.size - design.n_tail]
-    n_markers = min(round(design.signal.share * present.size), eligible.size)
+    # With a share that grows as the width falls, narrow matrices tell types apart as well.
+    n_full = design.profile.n_features - design.profile.n_empty_features
+    n_markers = round(design.signal.share * np.sqrt(present.size * n_full))
+    n_markers = min(n_markers, eligible.size // 3)
     for program in range(n_programs):
         markers = generator.choice(eligible, n_markers, replace=False)
         spread = _MARKER_SPREAD * generator.standard_normal(n_markers)

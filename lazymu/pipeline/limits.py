@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from lazymu.pipeline.run import Run
 
-CELLS_PER_COMPONENT = 4
+CELLS_PER_COMPONENT = 10
 CELLS_PER_NEIGHBOR = 3
 
 
 def fewer_components(run: Run, name: str, asked: int, n_cells: int, n_features: int) -> int:
     """Return how many components to compute, with a note where they are fewer than asked for.
 
-    With fewer than four cells for each, components mostly follow the noise.
+    With fewer than ten cells for each, components mostly follow the noise.
     """
     most = max(1, min(n_cells // CELLS_PER_COMPONENT, n_cells - 1, n_features - 1))
     if most >= asked:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
+import numpy as np
+
 from lazymu.errors import ArgumentError, explain
 
 ClrAxis = Literal["cell", "protein"]
@@ -169,6 +171,8 @@ def _check_known(what: str, given: Mapping[str, Any], known: Mapping[str, Any]) 
 def _checked(parameter: Parameter, value: Any) -> Any:
     """Return a value as the parameter's type, or raise."""
     name = f"{parameter.section}.{parameter.name}"
+    if isinstance(value, np.ndarray | np.generic):  # from a store
+        value = value.tolist()
     if parameter.kind == tuple[float, ...]:
         values = value if isinstance(value, list | tuple) else [value]
         if not values:

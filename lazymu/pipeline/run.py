@@ -13,13 +13,13 @@ import pandas as pd
 from lazymu import keys
 from lazymu.containers import Modality, MuData
 from lazymu.pipeline.params import RunParams
+from lazymu.pipeline.pl import write_figure
 from lazymu.pipeline.records import RunSummary
 
 logger = logging.getLogger(__name__)
 
 KINDS = {keys.RNA: keys.RNA_ALIASES, keys.ATAC: keys.ATAC_ALIASES, keys.PROT: keys.PROT_ALIASES}
 WNN = "wnn"
-_DOTS_PER_INCH = 150
 
 
 @dataclass
@@ -64,9 +64,8 @@ class Run:
 
     def save(self, figure: Any, name: str) -> None:
         """Write a figure as PNG into the folder of pictures."""
-        self.figures.mkdir(parents=True, exist_ok=True)
         path = self.figures / name
-        figure.savefig(path, dpi=_DOTS_PER_INCH, bbox_inches="tight")
+        write_figure(figure, path)
         self.summary.figures.append(path)
 
     def provenance(self) -> dict[str, Any]:

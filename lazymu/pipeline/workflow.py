@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lazymu import keys
-from lazymu.errors import ArgumentError, StoreExistsError, explain
+from lazymu.errors import ArgumentError, explain
 from lazymu.pipeline import atac, figures, joint, markers, prot, rna
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
 from lazymu.pipeline.source import open_source
+from lazymu.store.replace import check_target, remove
 
 STAGES: tuple[Stage, ...] = (
     JointStage("Known labels", joint.find_labels, when=joint.has_labels),
@@ -120,13 +121,19 @@ class _Progress:
 
 @contextmanager
 def _working_folder(store: Path) -> Iterator[Path]:
-    """Make the folder beside the store for what is needed only while a run lasts."""
-    folder = store.with_name(f"{store.name}.lazymu")
+    """Make a folder beside the store for what is needed only while a run lasts.
+
+    It stands in the folder that the store's writer uses too.
+    """
+    shared = store.with_name(f"{store.name}.lazymu")
+    folder = shared / f"run-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        remove(folder)
+        with suppress(OSError):  # a write, or another run, still has files there
+            shared.rmdir()
 
 
 def _checked_target(source: str, store: Path, *, overwrite: bool) -> Path:
@@ -136,7 +143,5 @@ def _checked_target(source: str, store: Path, *, overwrite: bool) -> Path:
     if store.absolute() == Path(source).absolute():
         rule = "it is the source, whose dropped cells would be lost"
         raise ArgumentError(explain("out", store, rule, "give the result another name"))
-    if store.exists() and not overwrite:
-        rule = "it exists"
-        raise StoreExistsError(explain("out", store, rule, "pass another name, or overwrite"))
+    check_target(store, overwrite=overwrite)
     return store
