@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -69,7 +70,7 @@ def mudata_of(mdata: MuData) -> md.MuData:
     import mudata as md
 
     mod = {name: anndata_of(modality) for name, modality in mdata.mod.items()}
-    with md.set_options(pull_on_update=False):
+    with _without_pulling():
         joint = md.MuData(mod, axis=mdata.axis)
     joint.obs = mdata.obs.reindex(joint.obs_names)
     joint.var = mdata.var.reindex(joint.var_names) if mdata.var_names.is_unique else joint.var
@@ -84,3 +85,14 @@ def mudata_of(mdata: MuData) -> md.MuData:
     for key, value in mdata.uns.items():
         joint.uns[key] = value
     return joint
+
+
+def _without_pulling() -> AbstractContextManager[Any]:
+    """Keep mudata from copying the modalities' columns into the joint tables (0.3 names it so)."""
+    import mudata as md
+
+    if hasattr(md, "settings"):
+        override: AbstractContextManager[Any] = md.settings.override(pull_on_update=False)
+        return override
+    options: AbstractContextManager[Any] = md.set_options(pull_on_update=False)
+    return options
