@@ -17,6 +17,7 @@ from lazymu.errors import ArgumentError
 from lazymu.graph import affinity
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.wnn import WeightedNeighbors, weighted_neighbors
+from lazymu.stream.progress import Tick, watching
 
 GOLDEN = Path(__file__).parent / "data" / "seurat_wnn_golden.npz"
 Positions = Mapping[str, np.ndarray]
@@ -294,6 +295,17 @@ def test_weighted_neighbors__blocks_do_not_matter(monkeypatch: pytest.MonkeyPatc
     found = weighted_neighbors(embeddings, positions)
     for name, value in found._asdict().items():
         np.testing.assert_array_equal(value, getattr(expected, name))
+
+
+def test_weighted_neighbors__tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(affinity, "BLOCK_CELLS", 40)
+    told: dict[str, Tick] = {}
+    with watching(lambda tick: told.update({tick.label: tick})):
+        weighted_neighbors(made(100, {"rna": 4, "prot": 3}))
+    assert list(told) == ["neighbours in rna", "neighbours in prot", "joint neighbours"]
+    assert [tick.n_blocks for tick in told.values()] == [1, 1, 3]
+    assert all(tick.done_blocks == tick.n_blocks for tick in told.values())
+    assert all(tick.done_values == tick.n_values for tick in told.values())
 
 
 def test_weighted_neighbors__length_of_cells_matters_without_l2_norm() -> None:

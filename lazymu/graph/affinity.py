@@ -10,6 +10,7 @@ from lazymu.graph.aligned import Fitted
 from lazymu.graph.bandwidth import Flavor, nearest_distances
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.threads import for_row_blocks
+from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Float64s, Ints
 
 BLOCK_CELLS = 4096
@@ -51,10 +52,14 @@ def most_similar(
         nearest_distances(fit.lists) if flavor == "seurat" else np.zeros(len(fit.view.X))
         for fit in fits
     ]
-    for start in range(0, n_cells, BLOCK_CELLS):
-        block = slice(start, min(start + BLOCK_CELLS, n_cells))
-        candidates = _candidates(fits, block, n_candidates)
-        _keep_best(ids[block], distances[block], candidates, fits, offsets, weights, start)
+    starts = range(0, n_cells, BLOCK_CELLS)
+    token = f"joint neighbours {id(ids)}"
+    with reporting(token, "joint neighbours", len(starts), n_cells * n_candidates):
+        for start in starts:
+            block = slice(start, min(start + BLOCK_CELLS, n_cells))
+            candidates = _candidates(fits, block, n_candidates)
+            _keep_best(ids[block], distances[block], candidates, fits, offsets, weights, start)
+            advance(token, (block.stop - block.start) * n_candidates)
     return _finished(ids, distances)
 
 

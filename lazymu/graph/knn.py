@@ -8,12 +8,14 @@ import numpy as np
 
 from lazymu.graph.checks import as_embedding, require_at_least, require_choice
 from lazymu.graph.search import DescentSearch, ExactSearch, MetricSearch, NeighborLists, Search
+from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Array, Float64s, Floats
 
 Method: TypeAlias = Literal["auto", "exact", "pynndescent"]
 EXACT_MAX_CELLS = 50_000
 """Cells up to which "auto" is exact: there the exact search is also the faster one (20 s for 200
 neighbours in 50 dimensions on 2 cores; compiling pynndescent takes 40 s in every process)."""
+BLOCK_CELLS = 1 << 14
 METHODS = ("auto", "exact", "pynndescent")
 
 
@@ -77,7 +79,20 @@ def nearest_neighbors(
     search = make_search(
         X, ones, metric=metric, method=method, n_built=k, random_state=random_state
     )
-    return search.nearest(0, len(X), k)
+    return search_all(search, len(X), k, "neighbours")
+
+
+def search_all(search: Search, n_cells: int, k: int, label: str) -> NeighborLists:
+    """Return the ``k`` nearest cells of all cells; progress is told under ``label``."""
+    indices, distances = np.empty((n_cells, k), np.int32), np.empty((n_cells, k))
+    starts = range(0, n_cells, BLOCK_CELLS)
+    token = f"{label} {id(indices)}"
+    with reporting(token, label, len(starts), n_cells * k):
+        for start in starts:
+            block = slice(start, min(start + BLOCK_CELLS, n_cells))
+            indices[block], distances[block] = search.nearest(block.start, block.stop, k)
+            advance(token, (block.stop - block.start) * k)
+    return NeighborLists(indices, distances)
 
 
 def make_search(

@@ -11,7 +11,7 @@ from lazymu.graph.affinity import most_similar
 from lazymu.graph.aligned import Fitted, align
 from lazymu.graph.bandwidth import Flavor, bandwidths
 from lazymu.graph.checks import require_at_least, require_choice
-from lazymu.graph.knn import Method, make_search
+from lazymu.graph.knn import Method, make_search, search_all
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.weights import modality_weights
 from lazymu.typing import Array, Float64s, Int64s, Ints
@@ -141,7 +141,10 @@ def weighted_neighbors(
             random_state=random_state,
         )
         given = None if lists is None else lists.get(mod)
-        own = search.nearest(0, len(view.X), k) if given is None else view.reorder(given)
+        if given is None:
+            own = search_all(search, len(view.X), k, f"neighbours in {mod}")
+        else:
+            own = view.reorder(given)
         fits.append(Fitted(view, search, own, bandwidths(view, own, n_bandwidth_neighbors, flavor)))
     weights = modality_weights(fits, eps, flavor)
     n_kept = min(n_neighbors + (flavor == "muon"), len(weights) - 1)
