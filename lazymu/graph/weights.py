@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp, softmax
 
 from lazymu.graph.aligned import Fitted
 from lazymu.graph.bandwidth import Flavor, least_bandwidth, nearest_distances
@@ -50,7 +49,8 @@ def modality_weights(fits: Sequence[Fitted], eps: float, flavor: Flavor) -> Floa
         across = np.where(np.isnan(across), within, across)
         across[~present[np.ix_(cells, others)]] = np.nan
         logits[cells, own] = _logits(within, across, eps, flavor)
-    weights: Float64s = softmax(logits, axis=1)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    weights: Float64s = odds / odds.sum(axis=1, keepdims=True)
     return weights
 
 
@@ -61,7 +61,8 @@ def _logits(within: Float64s, across: Float64s, eps: float, flavor: Flavor) -> F
         ratio: Float64s = within[:, 0] / (best + eps)
         return ratio
     scores = np.minimum(within / (across + eps), LARGEST_SCORE)
-    logits: Float64s = logsumexp(np.where(np.isnan(scores), -np.inf, scores), axis=1)
+    # exp(200) is far from overflow.
+    logits: Float64s = np.log(np.nansum(np.exp(scores), axis=1))
     return logits
 
 
