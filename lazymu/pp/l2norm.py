@@ -99,19 +99,16 @@ def _scale(modality: Modality, rep: str | None, n_pcs: int | None) -> None:
         if n_pcs is not None:
             rule = "X has features, not components"
             raise ArgumentError(explain("n_pcs", n_pcs, rule, "leave it out, or name an embedding"))
-        modality.X = modality.X.with_steps(ScaleRows(inverse(row_lengths(modality.X))))
+        lengths = row_lengths(modality.X)
+        factor = np.divide(1.0, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
+        modality.X = modality.X.with_steps(ScaleRows(factor))
         return
     part = embedding_of(modality, name, n_pcs).values
     lengths = np.linalg.norm(part.astype(np.float64), axis=1)
     key = split_name(name)[0]
     values = np.array(modality.obsm[key], dtype=np.result_type(part, np.float32))
-    values[:, components_of(name)][:, :n_pcs] = part * inverse(lengths)[:, None]
+    values[:, components_of(name)][:, :n_pcs] = part / np.where(lengths > 0, lengths, 1)[:, None]
     modality.obsm[key] = values
-
-
-def inverse(lengths: Float64s) -> Float64s:
-    """Return 1 over each length, 0 for 0."""
-    return np.divide(1.0, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
 
 
 def row_lengths(matrix: LazyMatrix) -> Float64s:
