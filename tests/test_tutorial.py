@@ -195,6 +195,9 @@ def test_module_6__differential_peaks(clustered: lazymu.MuData) -> None:
     assert top["pvals_adj"].max() < 1e-10
 
 
+# mofapy2 takes the logarithm of the precision of factors that explain nothing.
+@pytest.mark.filterwarnings("ignore:divide by zero encountered in log:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_module_6__mofa(clustered: lazymu.MuData, tmp_path: Path) -> None:
     """On few features, since mofapy2 takes long."""
     few = lazymu.MuData({name: mod[:, 100:180] for name, mod in clustered.mod.items()})
