@@ -286,7 +286,11 @@ def mofapy2_surroundings(*, silent: bool) -> Iterator[None]:
     """Keep what mofapy2 changes to itself: NumPy's global random state, and standard output."""
     state = np.random.get_state()
     try:
-        with redirect_stdout(io.StringIO()) if silent else nullcontext():
+        # mofapy2's bound has log(1 - S), also where the posterior S of a weight has come to 1.
+        with (
+            np.errstate(divide="ignore", invalid="ignore"),
+            redirect_stdout(io.StringIO()) if silent else nullcontext(),
+        ):
             yield
     finally:
         np.random.set_state(state)
