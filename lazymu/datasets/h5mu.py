@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anndata.io
 import h5py
 import numpy as np
 import pandas as pd
@@ -13,8 +12,9 @@ from lazymu import keys
 from lazymu.datasets.assay import SimulatedAssay
 from lazymu.datasets.cells import Cells, simulate_cells
 from lazymu.datasets.designs import simulate_atac, simulate_rna
-from lazymu.datasets.hdf5 import append_csr, counts_in_order, new_hdf5, write_table
+from lazymu.datasets.hdf5 import append_csr, counts_in_order, new_hdf5
 from lazymu.datasets.profiles import MULTIOME_RNA
+from lazymu.store.element_writer import write_element
 
 _INT32_LIMIT = np.iinfo(np.int32).max
 # mudata looks for these words in the 512 bytes before the HDF5 signature.
@@ -97,21 +97,21 @@ def _write_mudata(file: h5py.File, cells: Cells, assays: dict[str, SimulatedAssa
     file.attrs.update({"encoding-type": "MuData", "encoding-version": "0.1.0", "axis": 0})
     obs = cells.obs()
     names = [name for assay in assays.values() for name in assay.var.index]
-    write_table(file, "obs", obs)
-    write_table(file, "var", pd.DataFrame(index=pd.Index(names)))
+    write_element(file, "obs", obs)
+    write_element(file, "var", pd.DataFrame(index=pd.Index(names)))
     for name in (*_EMPTY_GROUPS, "obsmap", "varmap"):
-        anndata.io.write_elem(file, name, {})
+        write_element(file, name, {})
     mod = file.create_group("mod")
     mod.attrs["mod-order"] = list(assays)
     rows = np.arange(1, cells.n_cells + 1, dtype=np.uint32)
     first = 0
     for name, assay in assays.items():
         _write_anndata(mod.create_group(name), obs[[]], assay)
-        anndata.io.write_elem(file["obsmap"], name, rows)
+        write_element(file["obsmap"], name, rows)
         positions = np.arange(1, len(names) + 1) - first
         outside = (positions < 1) | (positions > assay.shape[1])
         positions[outside] = 0
-        anndata.io.write_elem(file["varmap"], name, positions.astype(np.uint32))
+        write_element(file["varmap"], name, positions.astype(np.uint32))
         first += assay.shape[1]
 
 
@@ -123,7 +123,7 @@ def _write_anndata(group: h5py.Group, obs: pd.DataFrame, assay: SimulatedAssay) 
     # One signed type for both index arrays; which one must be known before the first block.
     expected = assay.library_sizes.sum()
     append_csr(X, counts_in_order(assay), np.int32 if expected < _INT32_LIMIT else np.int64)
-    write_table(group, "obs", obs)
-    write_table(group, "var", assay.var)
+    write_element(group, "obs", obs)
+    write_element(group, "var", assay.var)
     for name in ("layers", *_EMPTY_GROUPS):
-        anndata.io.write_elem(group, name, {})
+        write_element(group, name, {})

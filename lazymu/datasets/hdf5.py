@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import anndata.io
 import h5py
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from lazymu.datasets.assay import SimulatedAssay
 from lazymu.errors import StoreExistsError, explain
@@ -69,13 +67,6 @@ def append_csr(group: h5py.Group, blocks: Iterator[CSR], index_dtype: npt.DTypeL
         indptr.append(n_written + block.indptr[1:].astype(np.int64))
         n_written += block.nnz
     create("indptr", data=np.concatenate(indptr).astype(index_dtype), **_COMPRESSION)
-
-
-def write_table(group: h5py.Group, name: str, table: pd.DataFrame) -> None:
-    """Write a table as anndata does, its text as plain string arrays, which every version reads."""
-    text = table.columns[[pd.api.types.is_string_dtype(dtype) for dtype in table.dtypes]]
-    plain = table.astype(dict.fromkeys(text, object)).set_axis(table.index.astype(object))
-    anndata.io.write_elem(group, name, plain)
 
 
 def write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
