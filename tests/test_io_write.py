@@ -49,14 +49,19 @@ def opened(data: Any, folder: Path) -> Any:
     return open_elements(path)
 
 
+@pytest.fixture(scope="module", params=OPTIONS, ids=["v3", "v2", "shards"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the path of a MuData that was written once for several tests."""
+    folder = tmp_path_factory.mktemp("store")
+    write_elements(opened(make_mudata(), folder), folder / "a.zarr", **request.param)
+    return str(folder / "a.zarr")
+
+
 # --- what is written is read by others, and by us -------------------------------------------------
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-def test_write_zarr__peers_read_a_mudata(options: dict[str, Any], tmp_path: Path) -> None:
-    mdata = make_mudata()
-    path = str(tmp_path / "a.zarr")
-    write_elements(opened(mdata, tmp_path), path, **options)
+def test_write_zarr__peers_read_a_mudata(store: str) -> None:
+    mdata, path = make_mudata(), store
     assert_same_store(open_elements(path), mdata)
     with peers():
         found = md.read_zarr(path)
@@ -72,13 +77,9 @@ def test_write_zarr__peers_read_a_mudata(options: dict[str, Any], tmp_path: Path
         np.testing.assert_array_equal(dense(alone.raw.X), dense(mdata[name].raw.X))
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-def test_write_zarr__read_lazy_of_a_modality_uses_consolidated_metadata(
-    options: dict[str, Any], tmp_path: Path
-) -> None:
+def test_write_zarr__read_lazy_of_a_modality_uses_consolidated_metadata(store: str) -> None:
     """Without it, read_lazy warns; warnings are errors here."""
-    path = str(tmp_path / "a.zarr")
-    write_elements(opened(make_mudata(), tmp_path), path, **options)
+    path = store
     lazy = ad.experimental.read_lazy(f"{path}/mod/prot")
     with peers():
         found = lazy.to_memory()
@@ -106,15 +107,14 @@ def test_write_zarr__scanpy_runs_on_what_anndata_reads(tmp_path: Path) -> None:
     np.testing.assert_allclose(adata.obs["total_counts"], make_anndata().X.sum(axis=1).A1)
 
 
-def test_write_zarr__root_holds_only_mudatas_own_keys(tmp_path: Path) -> None:
+def test_write_zarr__root_holds_only_mudatas_own_keys(store: str) -> None:
     """mudata reads every other group of the root into memory."""
-    write_elements(opened(make_mudata(), tmp_path), tmp_path / "a.zarr")
-    root = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    root = zarr.open_group(store, mode="r")
     own = {"mod", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "obsmap", "varmap"}
     assert set(root.keys()) == own
     assert root["obsmap/prot"].dtype == root["varmap/prot"].dtype == np.uint32
     assert root["obsmap/prot"][:].tolist() == [0] * 5 + list(range(1, 26))
-    assert set(os.listdir(tmp_path)) == {"a.zarr", "in.h5mu"}
+    assert set(os.listdir(Path(store).parent)) == {"a.zarr", "in.h5mu"}
 
 
 def test_write_h5mu__begins_with_mudatas_words(tmp_path: Path) -> None:
@@ -194,30 +194,34 @@ def test_write_zarr__type_widens_beyond_the_sample(
     assert zarr.open_group(tmp_path / "a.zarr", mode="r")["X/data"].dtype == np.float32
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "int64", "float64", "bool"])
+TYPES = ["int8", "uint16", "int32", "int64", "float32", "float64", "bool"]
+
+
 @pytest.mark.parametrize("encode", [sp.csr_matrix, sp.csc_matrix, np.asarray])
-def test_write__type_and_encoding_come_back(dtype: str, encode: Any, tmp_path: Path) -> None:
+def test_write__types_and_encodings_come_back(encode: Any, tmp_path: Path) -> None:
     values = random_counts(20, 10).toarray()
-    adata = ad.AnnData(encode(values.astype(dtype)))
+    adata = ad.AnnData(encode(values), layers={t: encode(values.astype(t)) for t in TYPES})
     write_elements(opened(adata, tmp_path), tmp_path / "a.zarr")
     write_elements(open_elements(tmp_path / "a.zarr"), tmp_path / "b.zarr")  # once more
     write_elements(open_elements(tmp_path / "b.zarr"), tmp_path / "b.h5ad")
     found = ad.read_h5ad(tmp_path / "b.h5ad")
-    assert type(found.X) is type(adata.X)
-    assert found.X.dtype == adata.X.dtype
-    np.testing.assert_array_equal(dense(found.X), dense(adata.X))
+    for name in TYPES:
+        assert type(found.layers[name]) is type(adata.layers[name])
+        assert found.layers[name].dtype == name
+        np.testing.assert_array_equal(dense(found.layers[name]), dense(adata.layers[name]))
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (5, 3)])
-@pytest.mark.parametrize("encode", [sp.csr_matrix, sp.csc_matrix, np.asarray])
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", OPTIONS[1:], ids=["v2", "shards"])
 def test_write__empty_matrices(
-    shape: tuple[int, int], encode: Any, options: dict[str, Any], tmp_path: Path
+    shape: tuple[int, int], options: dict[str, Any], tmp_path: Path
 ) -> None:
-    adata = ad.AnnData(encode(np.zeros(shape, dtype=np.float32)))
+    X = np.zeros(shape, dtype=np.float32)
+    adata = ad.AnnData(X, layers={"csr": sp.csr_matrix(X), "csc": sp.csc_matrix(X)})
     write_elements(opened(adata, tmp_path), tmp_path / "a.zarr", **options)
-    assert_matrix(open_elements(tmp_path / "a.zarr").X, adata.X)
-    write_elements(open_elements(tmp_path / "a.zarr"), tmp_path / "a.h5ad")
+    elements = open_elements(tmp_path / "a.zarr")
+    assert_same(elements, adata)
+    write_elements(elements, tmp_path / "a.h5ad")
     assert_same_anndata(ad.read_h5ad(tmp_path / "a.h5ad"), adata)
     with peers():
         assert ad.io.read_zarr(tmp_path / "a.zarr").shape == shape
@@ -506,15 +510,14 @@ def test_write_zarr__error_leaves_the_store_as_it_was(tmp_path: Path) -> None:
 
 
 def test_write_zarr__url(tmp_path: Path) -> None:
-    mdata = make_mudata()
-    url = f"memory://{tmp_path.name}.zarr"
-    write_elements(opened(mdata, tmp_path), url)
-    assert_same_store(open_elements(url), mdata)
-    assert_same(open_elements(f"{url}/mod/rna"), mdata["rna"])
+    X, url = random_counts(5, 4), f"memory://{tmp_path.name}.zarr"
+    write_elements(StoreElements({"rna": elements_of(X)}), url)
+    assert_matrix(open_elements(url).mod["rna"].X, X)
+    assert_matrix(open_elements(f"{url}/mod/rna").X, X)
     with pytest.raises(StoreExistsError, match="pass overwrite=True"):
-        write_elements(opened(mdata, tmp_path), url)
-    write_elements(opened(make_anndata(), tmp_path), url, overwrite=True)
-    assert_same(open_elements(url), make_anndata())
+        write_elements(elements_of(X), url)
+    write_elements(elements_of(X * 2), url, overwrite=True)
+    assert_matrix(open_elements(url).X, X * 2)
 
 
 # --- joint tables ---------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ def read_store(root: Root) -> StoreElements:
         }
     return StoreElements(
         mod=mod,
-        obs=read_table(root, "obs") if "obs" in top else None,
-        var=read_table(root, "var") if "var" in top else None,
+        obs=None if root.find("obs") is None else read_table(root, "obs"),
+        var=None if root.find("var") is None else read_table(root, "var"),
         axis=int(top.attrs.get("axis", 0)),
         **values,
     )
@@ -73,9 +73,9 @@ def read_modality(root: Root, name: str = "") -> ModalityElements:
         got = f"a group of {encoding_of(root.node(name)) or 'no encoding'} in {root}"
         rule = "a modality is an AnnData; nested MuData cannot be read"
         raise UnknownFormatError(explain(name or "path", got, rule, "write it as an AnnData"))
-    node, prefix = root.node(name), f"{name}/" if name else ""
+    prefix = f"{name}/" if name else ""
     for table in ("obs", "var"):
-        if table not in node:
+        if root.find(prefix + table) is None:
             rule = "an AnnData has obs and var"
             raise DamagedFileError(
                 explain(prefix + table, f"absent from {root}", rule, "write the file again")

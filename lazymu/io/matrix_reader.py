@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from lazymu.errors import DamagedFileError, explain
 from lazymu.io.anndata_values import read_values
-from lazymu.io.elements import RawElements
+from lazymu.io.elements import RawElements, Values
 from lazymu.io.records import (
     LAYER,
     MatrixRecord,
@@ -17,7 +19,7 @@ from lazymu.io.records import (
     warn_of_lost,
 )
 from lazymu.keys import LAZYMU
-from lazymu.store.elements import is_array, keys_of, open_matrix, read_table
+from lazymu.store.elements import keys_of, open_matrix, read_table
 from lazymu.store.fingerprint import absent_files, still_holds
 from lazymu.store.roots import Root, ZarrRoot
 from lazymu.store.sources import MatrixSource, native_dtype
@@ -40,13 +42,12 @@ class MatrixReader:
 
     def __init__(self, root: Root, prefix: str, shape: tuple[int, int]) -> None:
         self._root, self._prefix, self._shape = root, prefix, shape
-        self._node = root.node(prefix)
         self._records = load_records(root, prefix)
 
     @cached_property
     def X(self) -> LazyMatrix | None:
         """`X`, None where the group has none."""
-        return self._open("X", "X", self._shape) if "X" in self._node else None
+        return None if self._find("X") is None else self._open("X", "X", self._shape)
 
     @cached_property
     def layers(self) -> dict[str, LazyMatrix]:
@@ -64,24 +65,24 @@ class MatrixReader:
     @cached_property
     def raw(self) -> RawElements | None:
         """`raw`, also as versions before 0.7 wrote it (``raw.X``, ``raw.var``)."""
-        node, place = self._node, ""
-        if "raw.X" in node:
-            place = "raw."
-        elif "raw" in node and not is_array(node["raw"]) and "X" in node["raw"]:
-            place = "raw/"
-        elif "raw" in self._records and (X := self._recipe("raw")) is not None:
-            return self._raw(X, f"uns/{LAZYMU}/raw/")
-        if not place:
-            return None
-        n_vars = len(read_table(self._root, f"{self._prefix}{place}var"))
-        stored = self._open(f"{place}X", "raw", (self._shape[0], n_vars))
-        return None if stored is None else self._raw(stored, place)
+        if self._find("raw.X") is not None:
+            return self._stored_raw("raw.")
+        if self._find("raw/X") is not None:
+            return self._stored_raw("raw/")
+        X = self._recipe("raw") if "raw" in self._records else None
+        place = f"{self._prefix}uns/{LAZYMU}/raw/"
+        return None if X is None else RawElements(X, *self._raw_tables(place))
 
-    def _raw(self, X: LazyMatrix, place: str) -> RawElements:
-        place = self._prefix + place
-        return RawElements(
-            X, read_table(self._root, f"{place}var"), read_values(self._root, f"{place}varm")
-        )
+    def _stored_raw(self, place: str) -> RawElements | None:
+        var, varm = self._raw_tables(self._prefix + place)
+        X = self._open(f"{place}X", "raw", (self._shape[0], len(var)))
+        return None if X is None else RawElements(X, var, varm)
+
+    def _raw_tables(self, place: str) -> tuple[pd.DataFrame, Values]:
+        return read_table(self._root, f"{place}var"), read_values(self._root, f"{place}varm")
+
+    def _find(self, name: str) -> Any:
+        return self._root.find(self._prefix + name)
 
     def _open(self, path: str, name: str, shape: tuple[int, int]) -> LazyMatrix | None:
         """Return a stored matrix with the steps recorded for it."""

@@ -115,7 +115,7 @@ def _read_groups(root: Root, inner: str) -> StoreElements | ModalityElements:
     if not inner:
         return read_store(root) if kind == "mudata" else read_modality(root)
     for name in (inner, f"mod/{inner}"):
-        if name in root.node() and kind_of(root, name) == "anndata":
+        if root.find(name) is not None and kind_of(root, name) == "anndata":
             return read_modality(root, name)
     raise _unknown_modality(inner, root, modality_names(root) if kind == "mudata" else [])
 

@@ -34,12 +34,8 @@ def is_array(node: Any) -> bool:
 
 def keys_of(root: Root, name: str) -> list[str]:
     """Return the names in a group, none where it is absent."""
-    node = root.node()
-    for part in name.strip("/").split("/"):
-        if is_array(node) or part not in node:
-            return []
-        node = node[part]
-    return [] if is_array(node) else sorted(node.keys())
+    node = root.find(name)
+    return [] if node is None or is_array(node) else sorted(node.keys())
 
 
 def read_element(root: Root, name: str) -> Any:

@@ -40,8 +40,7 @@ class Root:
         local = isinstance(location, str | Path) and not is_url(str(location))
         self.location: Any = str(Path(location).resolve()) if local else location
         self.is_local = local
-        self.moves = 0
-        self._opened: Any = None
+        self._nodes: dict[str, Any] = {}
         self._keep: Any = None
         _live.add(self)
 
@@ -56,15 +55,21 @@ class Root:
 
     def node(self, name: str = "") -> Any:
         """Return the group or array at a path below the root."""
-        if self._opened is None:
-            self._opened = self._open()
         name = name.strip("/")
-        return self._opened[name] if name else self._opened
+        if name not in self._nodes:
+            self._nodes[name] = self.node()[name] if name else self._open()
+        return self._nodes[name]
+
+    def find(self, name: str) -> Any:
+        """Return the group or array at a path below the root, None where there is none."""
+        try:
+            return self.node(name)
+        except KeyError:
+            return None
 
     def move(self, location: str, keep: object) -> None:
         """Follow a file that was moved; ``keep`` lives as long as the root does."""
         self.location, self._keep = location, keep
-        self.moves += 1
 
 
 class H5Root(Root):
@@ -112,7 +117,7 @@ class ZarrRoot(Root):
 
     def move(self, location: str, keep: object) -> None:
         super().move(location, keep)
-        self._opened = None
+        self._nodes = {}
 
 
 class Place(NamedTuple):
@@ -139,16 +144,11 @@ class StoredArray:
 
     def __init__(self, root: Root, name: str) -> None:
         self.root, self.name = root, name
-        self._node: Any = None
-        self._moves = -1
 
     @property
     def node(self) -> Any:
         """The HDF5 dataset or Zarr array."""
-        if self._node is None or self._moves != self.root.moves:
-            self._moves = self.root.moves
-            self._node = self.root.node(self.name)
-        return self._node
+        return self.root.node(self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:

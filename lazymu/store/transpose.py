@@ -18,7 +18,9 @@ from lazymu.store.sources import MatrixSource, assemble_csr
 from lazymu.typing import CSR, Int64s
 
 COLUMN_VALUES = 1 << 20
-"""Values of the columns that are read together."""
+"""Values at most of the columns that are read together."""
+BYTES_PER_VALUE = 40
+"""Peak bytes for each value of them: what was read, and its canonical form."""
 
 
 class TransposedSource(ConvertedSource):
@@ -41,8 +43,9 @@ class TransposedSource(ConvertedSource):
 
 
 def runs_of(source: MatrixSource) -> Iterator[CSR]:
-    """Yield the rows of a source in runs of about `COLUMN_VALUES` values."""
-    for start, stop in runs(source.indptr, COLUMN_VALUES):
+    """Yield the rows of a source in runs that take up to a third of the memory limit."""
+    n_values = min(COLUMN_VALUES, settings.memory_limit // (3 * BYTES_PER_VALUE))
+    for start, stop in runs(source.indptr, n_values):
         yield source.read(start, stop)
 
 
