@@ -80,8 +80,8 @@ def multiome(
     --------
     >>> import lazymu
     >>> path = lazymu.datasets.multiome("small.h5mu", n_cells=60, n_genes=300, n_peaks=500)
-    >>> lazymu.read(path).mod.keys()
-    dict_keys(['rna', 'atac'])
+    >>> list(lazymu.read(path).mod)
+    ['rna', 'atac']
     """
     cells = simulate_cells(n_cells, n_clusters, n_batches, seed)
     assays = {
