@@ -46,14 +46,14 @@ def failed(*arguments: object) -> str:
 @pytest.fixture(scope="module")
 def h5mu(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
-    return multiome(folder / "m.h5mu", 250, 800, 1500, n_clusters=4, depth=25.0)
+    return multiome(folder / "m.h5mu", 250, 1500, 3000, n_clusters=4, depth=4.0)
 
 
 @pytest.fixture(scope="module")
 def ran(h5mu: Path) -> tuple[Path, str]:
     """A store with results, and what ``run`` printed."""
     toml = h5mu.with_name("params.toml")
-    toml.write_text("[rna]\nmin_genes = 50\nn_comps = 20\nn_top_genes = 300\n")
+    toml.write_text("[rna]\nmin_genes = 20\nn_comps = 20\nn_top_genes = 300\n")
     out = h5mu.with_name("result.zarr")
     text = done(
         *("run", h5mu, "-o", out, "--params", toml, "--rna-n-comps", 12, "--truth", "cell_type"),

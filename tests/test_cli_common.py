@@ -130,7 +130,7 @@ def test_progress_display__shows_stage_block_rate_and_time_left() -> None:
         with progress.reporting("token", "PCA", 4, 4_000_000):
             progress.advance("token", 1_000_000)
             shown.refresh()
-    assert "3/9 RNA embedding" in text.getvalue()
+    assert "3/9  RNA embedding" in text.getvalue()
     assert "PCA: block 1 of 4" in text.getvalue()
     assert "M values/s" in text.getvalue()
     assert "left" in text.getvalue()

@@ -24,6 +24,8 @@ from lazymu.errors import (
     StoreExistsError,
 )
 from lazymu.pipeline import RunParams, RunSummary, run_workflow
+from lazymu.pipeline.joint import agreement
+from lazymu.pipeline.source import as_mudata, kind_of
 from lazymu.pipeline.workflow import figures_folder
 
 N_CELLS = 400
@@ -158,6 +160,7 @@ def test_run_workflow__pictures_are_beside_the_store(joint: RunSummary) -> None:
         "quality_atac.png",
         "umap_clusters.png",
         "umap_quality.png",
+        "modality_weights.png",
         "markers.png",
     }
     for path in joint.figures:
@@ -289,3 +292,32 @@ def test_run_workflow__real_files(source: str, data_dir: Path, tmp_path: Path) -
     assert stored.n_obs == summary.n_cells >= 30
     assert np.isfinite(stored.obsm["X_umap"]).all()
     assert summary.clusterings[0].n_clusters >= 1
+
+
+@pytest.mark.parametrize(
+    ("feature_type", "kind"),
+    [
+        ("Peaks", "atac"),
+        ("Antibody Capture", "prot"),
+        ("Gene Expression", "rna"),
+        ("CRISPR", "rna"),
+    ],
+)
+def test_kind_of__a_single_modality_is_named_after_its_features(
+    feature_type: str, kind: str
+) -> None:
+    modality = lazymu.Modality(np.eye(3), var={"feature_types": [feature_type] * 3})
+    assert kind_of(modality) == kind
+
+
+def test_as_mudata__repeated_feature_names_are_told_apart() -> None:
+    repeated = lazymu.Modality(np.eye(3), var=pd.DataFrame(index=["a", "b", "a"]))
+    assert list(as_mudata(repeated)["rna"].var_names) == ["a", "b", "a-1"]
+
+
+def test_agreement__is_over_cells_with_both_labels() -> None:
+    names = [f"c{i}" for i in range(6)]
+    clusters = pd.Series(list("001122"), index=names)
+    labels = pd.Series(["x", "x", "y", "y", None, None], index=names)
+    assert agreement(clusters, labels) == 1.0
+    assert agreement(clusters, pd.Series(list("xyxyxy"), index=names)) < 0

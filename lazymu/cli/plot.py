@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from lazymu import pl
 from lazymu.cli.common import command
 from lazymu.containers import read
+from lazymu.pipeline.pl import write_figure
 
 
 @command
@@ -36,7 +38,7 @@ def plot(
     """Draw an embedding, coloured by annotation or by features of any modality."""
     # A flag takes one value: further names after it come as arguments.
     colors = [*(color or []), *(more_colors or [])]
-    pl.embedding(
+    figure = pl.embedding(
         read(store),
         basis,
         color=colors or None,
@@ -45,6 +47,7 @@ def plot(
         cmap=cmap,
         ncols=columns,
         show=False,
-        save=out,
+        return_fig=True,
     )
+    write_figure(figure, Path(out))
     typer.echo(out)

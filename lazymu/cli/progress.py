@@ -53,7 +53,8 @@ class ProgressDisplay:
     def __call__(self, label: str, number: int, total: int) -> None:
         """Begin a stage."""
         self._finish_stage()
-        self._stage, self._started = f"{number:>2}/{total} {label}", time.monotonic()
+        place = f"{number:>2}/{total}" if total else f"{number:>2}"
+        self._stage, self._started = f"{place:<5} {label}", time.monotonic()
         self._bar.reset(self._task, description=self._stage, total=None, detail="")
 
     def refresh(self) -> None:

@@ -17,8 +17,7 @@ def check_atac(run: Run, name: str, atac: Modality) -> None:
     """Compute quality metrics and drop poor cells and rare peaks."""
     params = run.params.atac
     pp.calculate_qc_metrics(atac, percent_top=None, inplace=True)
-    thresholds = {keys.N_GENES_BY_COUNTS: params.min_features, keys.TOTAL_COUNTS: None}
-    draw_quality(run, name, atac, thresholds)
+    draw_quality(run, name, atac, {keys.N_GENES_BY_COUNTS: (params.min_features, None)})
     pp.filter_cells(atac, min_genes=params.min_features)
     pp.filter_genes(atac, min_cells=params.min_cells)
 

@@ -7,15 +7,21 @@ from lazymu.containers import Modality, MuData
 from lazymu.pipeline.run import Run
 
 _MARKERS_PER_CLUSTER = 3
+_PROTEINS_SHOWN = 50
 
 
 def draw_results(run: Run) -> None:
-    """Write the pictures of clusters, of quality on the UMAP, and of marker genes."""
+    """Write the pictures of clusters, counts, weights, marker genes and proteins."""
     draw_clusters(run)
     draw_quality_umap(run)
+    if isinstance(run.target, MuData):
+        draw_weights(run, run.target)
     rna = run.present().get(keys.RNA)
     if rna is not None and keys.RANK_GENES_GROUPS in run.mdata[rna].uns:
         draw_markers(run, run.mdata[rna])
+    prot = run.present().get(keys.PROT)
+    if prot is not None:
+        draw_proteins(run, run.mdata[prot])
 
 
 def draw_clusters(run: Run) -> None:
@@ -28,18 +34,36 @@ def draw_clusters(run: Run) -> None:
 
 
 def draw_quality_umap(run: Run) -> None:
-    """UMAP coloured by the counts of each modality and by its weight in the joint graph."""
+    """UMAP coloured by the counts of each modality."""
     target = run.target
     joint = isinstance(target, MuData)
     colors = [
-        keys.of_modality(name, column) if joint else column
-        for column in (keys.TOTAL_COUNTS, *((keys.MOD_WEIGHT,) if joint else ()))
+        keys.of_modality(name, keys.TOTAL_COUNTS) if joint else keys.TOTAL_COUNTS
         for name in run.present().values()
     ]
     figure = pl.umap(
         target, color=colors, ncols=len(run.present()), vmax="p99", show=False, return_fig=True
     )
     run.save(figure, "umap_quality.png")
+
+
+def draw_proteins(run: Run, prot: Modality) -> None:
+    """Dot plot of the proteins in each cluster."""
+    figure = pl.dotplot(
+        prot,
+        list(prot.var_names[:_PROTEINS_SHOWN]),
+        run.main_clusters(),
+        standard_scale="var",
+        show=False,
+        return_fig=True,
+    )
+    run.save(figure, "proteins.png")
+
+
+def draw_weights(run: Run, mdata: MuData) -> None:
+    """Boxes of the weight of each modality in each cluster."""
+    figure = pl.modality_weights(mdata, run.main_clusters(), show=False, return_fig=True)
+    run.save(figure, "modality_weights.png")
 
 
 def draw_markers(run: Run, rna: Modality) -> None:

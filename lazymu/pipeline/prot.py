@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazymu import keys, pp
+from lazymu import pp
 from lazymu.containers import Modality
 from lazymu.pipeline.limits import fewer_components
 from lazymu.pipeline.quality import draw_quality
@@ -13,7 +13,7 @@ from lazymu.prot import pp as prot_pp
 def check_prot(run: Run, name: str, prot: Modality) -> None:
     """Compute quality metrics; no cell is dropped for its proteins."""
     pp.calculate_qc_metrics(prot, percent_top=None, inplace=True)
-    draw_quality(run, name, prot, {keys.N_GENES_BY_COUNTS: None, keys.TOTAL_COUNTS: None})
+    draw_quality(run, name, prot, {})
 
 
 def embed_prot(run: Run, name: str, prot: Modality) -> None:

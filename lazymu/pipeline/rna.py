@@ -8,7 +8,7 @@ from lazymu import keys, pp
 from lazymu.containers import Modality
 from lazymu.errors import EmptyResultError, explain
 from lazymu.pipeline.limits import fewer_components
-from lazymu.pipeline.quality import draw_quality
+from lazymu.pipeline.quality import Limits, draw_quality
 from lazymu.pipeline.run import Run
 
 MITOCHONDRIAL = "mt"
@@ -20,13 +20,10 @@ def check_rna(run: Run, name: str, rna: Modality) -> None:
     rna.var[MITOCHONDRIAL] = rna.var_names.str.upper().str.startswith("MT-")
     marked = [MITOCHONDRIAL] if rna.var[MITOCHONDRIAL].any() else []
     pp.calculate_qc_metrics(rna, qc_vars=marked, percent_top=None, inplace=True)
-    thresholds: dict[str, float | None] = {
-        keys.N_GENES_BY_COUNTS: params.min_genes,
-        keys.TOTAL_COUNTS: None,
-    }
+    limits: dict[str, Limits] = {keys.N_GENES_BY_COUNTS: (params.min_genes, None)}
     if marked:
-        thresholds[keys.pct_counts_of(MITOCHONDRIAL)] = params.max_pct_mt
-    draw_quality(run, name, rna, thresholds)
+        limits[keys.pct_counts_of(MITOCHONDRIAL)] = (None, params.max_pct_mt)
+    draw_quality(run, name, rna, limits)
     pp.filter_cells(rna, min_genes=params.min_genes)
     if marked:
         _drop_damaged(rna, params.max_pct_mt)

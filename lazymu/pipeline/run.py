@@ -62,7 +62,7 @@ class Run:
         """Return the clusters at the first resolution, by cell name."""
         return self.target.obs[self.cluster_key(self.params.joint.resolution[0])]
 
-    def save(self, figure: Any, name: str) -> None:
+    def save(self, figure: object, name: str) -> None:
         """Write a figure as PNG into the folder of pictures."""
         path = self.figures / name
         write_figure(figure, path)

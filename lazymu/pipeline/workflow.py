@@ -59,7 +59,8 @@ def run_workflow(
     overwrite
         Replace a store that exists.
     watch
-        Called as ``watch(label, number, total)`` when a stage begins.
+        Called as ``watch(label, number, total)`` when a stage begins; the total is 0 while it is
+        not known.
 
     Returns
     -------
@@ -106,8 +107,8 @@ class _Progress:
 
     def __init__(self, summary: RunSummary, watch: StageWatcher | None) -> None:
         self.summary, self.watch = summary, watch
-        # Which stages apply is known once the file is open; until then none is left out.
-        self.total = len(STAGES) + 2
+        # Which stages apply is known once the file is open.
+        self.total = 0
 
     @contextmanager
     def stage(self, label: str) -> Iterator[None]:
