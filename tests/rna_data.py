@@ -11,10 +11,12 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pytest
 import scanpy as sc
 import scipy.sparse as sp
 
 from lazymu.settings import settings
+from lazymu.stream import passes
 from lazymu.stream.plan import BYTES_PER_ROW, BYTES_PER_VALUE
 from tests.conftest import make_counts
 
@@ -77,13 +79,23 @@ def made_counts(n_obs: int = 90, n_vars: int = 60, *, density: float = 0.3) -> a
 
 @contextmanager
 def small_blocks(
-    n_rows: int, n_vars: int, *, state_bytes: int = 0, n_threads: int = 2
+    n_rows: int,
+    n_vars: int,
+    *,
+    state_bytes: int = 0,
+    operand_bytes: int = 0,
+    n_threads: int = 2,
 ) -> Iterator[None]:
-    """Set the memory limit such that a block has some ``n_rows`` rows of up to ``n_vars`` values.
+    """Set the memory limit such that a block has ``n_rows`` rows of ``n_vars`` values, or more.
 
-    Half of so small a limit is planned with, shared by the threads and a reader ahead of them.
+    Half of so small a limit is planned with. ``state_bytes`` and ``operand_bytes`` are those of the
+    reducers; where they are less, blocks are larger. Two blocks are folded by one task.
     """
     block = n_rows * (n_vars * BYTES_PER_VALUE + BYTES_PER_ROW)
-    limit = 2 * (n_threads + 1) * (block + 2 * state_bytes)
-    with settings.override(memory_limit=limit, n_threads=n_threads, progress=False):
+    limit = 2 * (n_threads * (block + 2 * state_bytes) + operand_bytes)
+    with (
+        settings.override(memory_limit=limit, n_threads=n_threads, progress=False),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(passes, "BLOCKS_PER_TASK", 2)  # so that partial results are merged
         yield

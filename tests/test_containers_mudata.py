@@ -145,6 +145,29 @@ def test_mudata__follows_new_names() -> None:
     assert "cell7" in mdata.obs_names, "atac still has it"
 
 
+def test_mudata__sparse_arrays_of_new_cells_are_empty() -> None:
+    mdata = make_mudata()
+    mdata.obsm["sparse"] = sp.csr_matrix(mdata.obsm["X_joint"] + 1)
+    mdata.obsm["whole"] = mdata.obsm["X_joint"].astype(int)
+    mdata.obsm["table"] = mdata.obs[["number"]]
+    mdata.mod["prot"] = modality_of(["cell20"])
+    assert mdata.obs_names.tolist()[-1] == "cell20"
+    assert mdata.obsm["sparse"].toarray()[-1].tolist() == [0]
+    assert mdata.obsm["sparse"].toarray()[0].tolist() == [1]
+    assert mdata.obsm["whole"][-1].tolist() == [0]
+    assert mdata.obsm["table"]["number"].isna().tolist() == [False] * 10 + [True]
+
+
+def test_mudata__keys_are_set_and_deleted() -> None:
+    mdata = make_mudata()
+    mdata.varp["pairs"] = np.eye(8)
+    del mdata.obsm["X_joint"], mdata.uns["note"]
+    assert (list(mdata.obsm), list(mdata.uns), list(mdata.varp)) == ([], [], ["pairs"])
+    mdata.uns = {"a": 1}
+    mdata["rna"].uns = {"b": 2}
+    assert (mdata.uns.copy(), mdata["rna"].uns.copy()) == ({"a": 1}, {"b": 2})
+
+
 def test_mudata__modalities_come_and_go() -> None:
     mdata = make_mudata()
     mdata.mod["prot"] = ad.AnnData(np.ones((2, 2)), obs=pd.DataFrame(index=["cell5", "cell40"]))

@@ -56,7 +56,7 @@ GENE_LIMITS = [{"min_counts": 90}, {"max_counts": 90}, {"min_cells": 27}, {"max_
 def test_filter_cells__equals_scanpy(limits: dict[str, int]) -> None:
     adata = made_counts()
     modality = Modality(adata)
-    with small_blocks(8, 60):
+    with small_blocks(3, 60, state_bytes=16 * 60):
         filter_cells(modality, **limits)  # type: ignore[arg-type]
     sc.pp.filter_cells(adata, **limits)
     assert 0 < adata.n_obs < 90
@@ -70,7 +70,7 @@ def test_filter_cells__equals_scanpy(limits: dict[str, int]) -> None:
 def test_filter_genes__equals_scanpy(limits: dict[str, int]) -> None:
     adata = made_counts()
     modality = Modality(adata)
-    with small_blocks(8, 60):
+    with small_blocks(3, 60, state_bytes=16 * 60):
         filter_genes(modality, **limits)  # type: ignore[arg-type]
     sc.pp.filter_genes(adata, **limits)
     assert 0 < adata.n_vars < 60

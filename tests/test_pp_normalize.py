@@ -63,7 +63,7 @@ def test_normalize_total__equals_scanpy_in_blocks(
     if max_fraction is not None:
         options |= {"exclude_highly_expressed": True, "max_fraction": max_fraction}
     modality, adata = Modality(adata), dense(adata)
-    with small_blocks(9, 60):
+    with small_blocks(3, 60, state_bytes=16 * 60, operand_bytes=16 * 90):
         normalize_total(modality, **options)
     sc.pp.normalize_total(adata, **options)
     np.testing.assert_allclose(modality.obs["size"], adata.obs["size"], rtol=1e-5)

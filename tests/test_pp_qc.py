@@ -49,7 +49,7 @@ def test_calculate_qc_metrics__equals_scanpy_in_blocks(
     options = {"log1p": log, "qc_vars": qc_vars, "percent_top": percent_top, "expr_type": "umis"}
     with np.errstate(invalid="ignore"):  # scanpy divides by the empty cell's sum
         expected = sc.pp.calculate_qc_metrics(adata.copy(), var_type="peaks", **options)
-    with small_blocks(9, 60):
+    with small_blocks(3, 60, state_bytes=16 * 60, operand_bytes=16 * 90 * 5):
         found = calculate_qc_metrics(Modality(adata), var_type="peaks", **options)
     assert found is not None
     for ours, theirs in zip(found, expected, strict=True):
@@ -70,7 +70,7 @@ def test_calculate_qc_metrics__does_not_depend_on_storage(form: str) -> None:
     if form == "permuted":
         order = np.random.default_rng(0).permutation(adata.n_obs)
         modality = modality[order]
-    with small_blocks(7, 60):
+    with small_blocks(3, 60, state_bytes=16 * 60, operand_bytes=16 * 90 * 2):
         found = calculate_qc_metrics(modality, qc_vars="mt", percent_top=[5])
     assert found is not None
     assert expected is not None

@@ -20,6 +20,7 @@ from lazymu.errors import ArgumentError, MissingResultError, NotCountsError
 from lazymu.pp import filter_cells, highly_variable_genes, log1p, normalize_total
 from lazymu.pp.dispersion import Cutoffs, choose, known_mean, normalized_dispersions
 from lazymu.pp.loess_variance import exact_means, expected_deviation
+from lazymu.pp.ties import without_noise
 from lazymu.stream import matrix_sums
 from tests.counting import counting_scheduler
 from tests.rna_data import made_counts, real_counts, small_blocks
@@ -166,7 +167,7 @@ def test_highly_variable_genes__dispersion_equals_scanpy_in_blocks(
 ) -> None:
     theirs, ours = logged(batches_made())
     expected = sc.pp.highly_variable_genes(theirs, batch_key=batch_key, inplace=False, **options)
-    with small_blocks(20, 150, state_bytes=5 * 8 * 3 * 150):
+    with small_blocks(5, 150, state_bytes=40 * 3 * 150):
         found = highly_variable_genes(ours, batch_key=batch_key, inplace=False, **options)
     assert found is not None
     assert_same(found, expected)
@@ -181,7 +182,7 @@ def test_highly_variable_genes__variance_equals_scanpy_in_blocks(
     adata = batches_made()
     options: dict[str, Any] = {"flavor": flavor, "n_top_genes": n_top, "span": span}
     expected = sc.pp.highly_variable_genes(dense(adata), inplace=False, **options)
-    with small_blocks(20, 150, state_bytes=8 * 8 * 150):
+    with small_blocks(5, 150, state_bytes=64 * 150, operand_bytes=8 * 150):
         found = highly_variable_genes(Modality(adata), inplace=False, **options)
     assert found is not None
     assert_same(found, expected)
@@ -194,7 +195,7 @@ def test_highly_variable_genes__variance_of_batches_equals_scanpy(flavor: str, n
     adata = batches_made()
     options: dict[str, Any] = {"flavor": flavor, "n_top_genes": n_top, "batch_key": "batch"}
     expected = sc.pp.highly_variable_genes(dense(adata), inplace=False, **options)
-    with small_blocks(20, 150, state_bytes=8 * 8 * 3 * 150):
+    with small_blocks(5, 150, state_bytes=54 * 3 * 150, operand_bytes=24 * 150):
         found = highly_variable_genes(Modality(adata), inplace=False, **options)
     assert found is not None
     assert_same(found, expected)
@@ -253,8 +254,9 @@ def test_highly_variable_genes__does_not_depend_on_blocks_or_order(
     options: dict[str, Any] = {"flavor": flavor, "batch_key": batch_key, "check_values": False}
     expected = highly_variable_genes(Modality(adata), n_top_genes=40, inplace=False, **options)
     shuffled = Modality(adata)[np.random.default_rng(0).permutation(adata.n_obs)]
-    for modality in (Modality(adata), shuffled):
-        with small_blocks(11, 150, state_bytes=8 * 8 * 3 * 150):
+    one_by_one = Modality(adata[np.argsort(adata.obs["batch"].cat.codes)].copy())
+    for modality in (Modality(adata), shuffled, one_by_one):
+        with small_blocks(5, 150, state_bytes=54 * 3 * 150, operand_bytes=24 * 150):
             found = highly_variable_genes(modality, n_top_genes=40, inplace=False, **options)
         assert found is not None
         assert expected is not None
@@ -432,6 +434,19 @@ def test_exact_means__ties_survive_sums_in_any_order() -> None:
     np.testing.assert_allclose(exact_means(totals, np.float64(1000), whole=False), totals / 1000)
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 1.0, 7e5, -40.0])
+def test_without_noise__differs_in_the_eleventh_digit_alone(size: float) -> None:
+    values = size * np.random.default_rng(0).uniform(1, 9, 200)
+    np.testing.assert_allclose(without_noise(values), values, rtol=1e-9)
+    np.testing.assert_array_equal(without_noise(values * (1 + 1e-15)), without_noise(values))
+    assert np.all(without_noise(values * (1 + 1e-8)) != without_noise(values))
+
+
+def test_without_noise__leaves_what_has_no_digits() -> None:
+    values = np.array([0.0, np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(without_noise(values), values)
+
+
 def test_expected_deviation__of_constant_features_is_one() -> None:
     generator = np.random.default_rng(0)
     mean = generator.random(80) + 0.1
@@ -440,6 +455,10 @@ def test_expected_deviation__of_constant_features_is_one() -> None:
     np.testing.assert_array_equal(found[::10], 1.0)
     varying = np.arange(80) % 10 > 0
     np.testing.assert_allclose(found[varying] ** 2, variance[varying], rtol=1e-6)
+
+
+def test_expected_deviation__of_constant_features_alone() -> None:
+    np.testing.assert_array_equal(expected_deviation(np.ones(4), np.zeros(4), 0.3), np.ones(4))
 
 
 def test_normalized_dispersions__bin_of_one_feature_gets_one() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import lazymu
 from lazymu.errors import ArgumentError, MemoryLimitError
 from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, iterate_blocks, run_pass
-from lazymu.stream.passes import BLOCKS_PER_TASK, pass_plan, storage_order
+from lazymu.stream.passes import pass_plan, storage_order
 from lazymu.stream.progress import Tick, watching
 from lazymu.stream.steps import Log1p
 from lazymu.stream.sums import SumsReducer
@@ -135,8 +135,8 @@ def test_run_pass__folds_blocks_into_few_states() -> None:
     with small_blocks(1, 9):
         n_blocks = pass_plan(matrix).n_blocks
         run_pass(matrix, Counted(200), label="test")
-    assert n_blocks > 4 * BLOCKS_PER_TASK
-    assert Counted.inits == -(-n_blocks // BLOCKS_PER_TASK)
+    assert n_blocks > 20
+    assert Counted.inits == -(-n_blocks // 2)
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
@@ -206,7 +206,7 @@ def test_row_pieces__assemble_leaves_missing_rows_zero() -> None:
 # --- iterate_blocks ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_rows", [1, 7, 100])
+@pytest.mark.parametrize("n_rows", [2, 7, 100])
 def test_iterate_blocks__yields_the_matrix_in_its_own_order(n_rows: int) -> None:
     X = make_counts(40, 9)
     rows = np.random.default_rng(0).permutation(40)

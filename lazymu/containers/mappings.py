@@ -111,7 +111,10 @@ class AxisArrays(LazyDict):
 def take_entries(value: Any, index: Int64s) -> Any:
     """Return rows of an array or table; rows at -1 come out as missing (NaN, or 0 where whole)."""
     if isinstance(value, pd.DataFrame):
-        return value.iloc[index] if np.all(index >= 0) else value.iloc[index].where(index >= 0)
+        if np.all(index >= 0):
+            return value.iloc[index]
+        by_position = value.set_axis(range(len(value)), axis=0)
+        return by_position.reindex(index).set_axis(value.index.take(index), axis=0)
     taken: Any = value[index]
     if np.all(index >= 0):
         return taken

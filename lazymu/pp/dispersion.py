@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from lazymu import keys
 from lazymu.pp.ties import without_noise
@@ -22,6 +21,8 @@ logger = logging.getLogger("lazymu")
 Flavor = Literal["seurat", "cell_ranger"]
 SMALLEST_MEAN = 1e-12
 """Stands for a mean of 0, by which a variance is divided."""
+UPPER_QUARTILE = 0.6744897501960817
+"""Of the standard normal: the median absolute deviation of one with standard deviation 1."""
 
 
 class Cutoffs(NamedTuple):
@@ -118,7 +119,7 @@ def normalized_dispersions(
 
 def _scaled_mad(values: pd.Series[float]) -> float:
     """Return the median absolute deviation, scaled to the standard deviation of a normal."""
-    return float((values - values.median()).abs().median() / scipy.stats.norm.ppf(0.75))
+    return float((values - values.median()).abs().median() / UPPER_QUARTILE)
 
 
 def choose(means: Float64s, dispersions_norm: Float64s, chosen: int | Cutoffs) -> Bools:
@@ -127,7 +128,8 @@ def choose(means: Float64s, dispersions_norm: Float64s, chosen: int | Cutoffs) -
         return chosen.hold(means, np.nan_to_num(dispersions_norm))
     if chosen > len(means):
         logger.info("`n_top_genes` is above the number of features; all are taken")
-    known = np.sort(dispersions_norm[~np.isnan(dispersions_norm)])[::-1]
+    compared = without_noise(dispersions_norm)
+    known = np.sort(compared[~np.isnan(compared)])[::-1]
     n = min(chosen, len(means))
     if n > len(known):
         message = (
@@ -138,7 +140,7 @@ def choose(means: Float64s, dispersions_norm: Float64s, chosen: int | Cutoffs) -
         n = len(known)
     if n == 0:
         return np.zeros(len(means), dtype=bool)
-    highly_variable: Bools = np.nan_to_num(dispersions_norm, nan=-np.inf) >= known[n - 1]
+    highly_variable: Bools = np.nan_to_num(compared, nan=-np.inf) >= known[n - 1]
     return highly_variable
 
 
@@ -161,7 +163,7 @@ def merge_batches(
         highly_variable = chosen.hold(merged[keys.MEANS], merged[keys.DISPERSIONS_NORM])
     else:
         by_name = np.argsort(np.argsort(np.asarray(names, dtype=object), kind="stable"))
-        normalized = -merged[keys.DISPERSIONS_NORM]
+        normalized = -without_noise(merged[keys.DISPERSIONS_NORM])
         order = np.lexsort(
             (by_name, np.where(np.isnan(normalized), np.inf, normalized), -n_batches)
         )

@@ -18,14 +18,12 @@ class Limit(NamedTuple):
 
     name: str
     """The argument, such as ``min_genes``."""
-    bound: float | None
+    bound: float
     kind: str
     """What is limited, such as ``genes``."""
 
     def passes(self, values: Array) -> Bools:
         """Return which values keep to the limit."""
-        if self.bound is None:
-            return np.ones(len(values), dtype=bool)
         kept: Bools = values >= self.bound if self.name.startswith("min") else values <= self.bound
         return kept
 

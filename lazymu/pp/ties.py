@@ -6,11 +6,11 @@ import numpy as np
 
 from lazymu.typing import Float64s
 
-DIGITS = 12
+DIGITS = 10
 
 
 def without_noise(values: Float64s) -> Float64s:
-    """Return values rounded to 12 significant digits.
+    """Return values rounded to 10 significant digits.
 
     The same sum, added up in another order, differs in its last digits. Where values are compared
     (ranks, edges of bins), a difference of rounding would then decide, and the result would depend
