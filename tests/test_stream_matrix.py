@@ -360,3 +360,11 @@ def test_spans__never_bridge_a_wide_gap() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matrix_module, "SPAN_VALUES", 100)
         assert list(spans(starts, starts + 10)) == [(0, 2), (2, 4)]
+
+
+def test_row_values__count_what_a_dense_step_makes() -> None:
+    sparse = LazyMatrix(sp.csr_matrix(np.eye(4, 6, dtype=np.float32)))
+    dense = sparse.with_steps(Standardize(np.ones(6), np.ones(6)))
+    assert sparse.row_values.tolist() == [1, 1, 1, 1]
+    assert dense.row_values.tolist() == [6, 6, 6, 6]
+    np.testing.assert_allclose(dense.to_memory(), np.eye(4, 6) - 1)

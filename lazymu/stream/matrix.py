@@ -99,9 +99,12 @@ class LazyMatrix:
 
     @cached_property
     def row_values(self) -> Int64s:
-        """Stored values of each selected row over all columns of the source."""
-        values = np.diff(self.source.indptr)
-        return values if self.rows is None else values[self.rows]
+        """Values of each selected row that reading makes: over all columns of the source."""
+        stored = np.diff(self.source.indptr)
+        values: Int64s = stored if self.rows is None else stored[self.rows]
+        if all(step.keeps_zeros for step in self.steps):
+            return values
+        return np.maximum(values, self.shape[1])  # a step makes every value of a block
 
     @property
     def counts(self) -> LazyMatrix:
