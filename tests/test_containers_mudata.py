@@ -100,7 +100,7 @@ def test_mudata__joint_cells_are_the_union_in_order_of_appearance() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_mudata__stays_in_line_under_filters_and_permutations(data: st.DataObject) -> None:
     mdata = make_mudata()
     for _ in range(data.draw(st.integers(1, 5))):
