@@ -35,7 +35,7 @@ DEFERRED = (
 PEERS = ("scanpy", "muon", "pytest")
 MAX_BODY_LINES = 60
 MAX_FILE_LINES = 400
-MAX_IMPORT_SECONDS = 1.5
+MAX_IMPORT_SECONDS = 2.5  # some 0.8 on an idle machine; other tests run beside this one
 
 
 @cache
