@@ -323,6 +323,14 @@ def test_open_elements__raises_on_absent_part(what: str, message: str, tmp_path:
         open_elements(path)
 
 
+def test_open_elements__raises_on_matrix_without_shape(tmp_path: Path) -> None:
+    path = written(make_anndata(), tmp_path, "h5")
+    with h5py.File(path, "a") as file:
+        del file["X"].attrs["shape"]
+    with pytest.raises(DamagedFileError, match="`X` is without shape in"):
+        open_elements(path)
+
+
 def replace_array(path: str, name: str, change: Any) -> None:
     with h5py.File(path, "a") as file:
         values = file[name][:]

@@ -18,7 +18,19 @@ from lazymu.io import RawElements, StoreElements, open_elements, write_elements
 from lazymu.io.matrices import _Columns
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, matrix_sums
-from lazymu.stream.steps import Binarize, Log1p, ScaleCols, ScaleRows
+from lazymu.stream.steps import (
+    Binarize,
+    Clip,
+    Dsb,
+    Expm1,
+    Log1p,
+    LogRatio,
+    ScaleCols,
+    ScaleRows,
+    Standardize,
+    Step,
+    to_record,
+)
 from tests.counting import CountingStore
 from tests.store_samples import (
     assert_matrix,
@@ -359,6 +371,32 @@ def test_write_zarr__transforms_are_recipes_on_counts(tmp_path: Path) -> None:
     assert_values_equal(again.uns, {"lazymu": {"note": "mine"}})
 
 
+ANY_STEPS: list[tuple[Step, ...]] = [
+    (Expm1(), Log1p(base=2.0)),
+    (ScaleRows(np.arange(1.0, 31.0)), ScaleCols(np.arange(1, 9, dtype=np.float32))),
+    (Log1p(), Clip(high=1.5)),
+    (Standardize(np.full(8, 0.5), np.full(8, 2.0), max_value=1.0),),
+    (LogRatio(1.0, of_col=np.arange(8.0)),),
+    (Dsb(10.0, np.zeros(8), std=np.ones(8), low=-1.0, high=1.0),),
+]
+
+
+@pytest.mark.parametrize("steps", ANY_STEPS, ids=lambda steps: type(steps[-1]).__name__)
+def test_write__any_transform(steps: tuple[Step, ...], tmp_path: Path) -> None:
+    elements = elements_of(LazyMatrix(random_counts(30, 8)).with_steps(*steps))
+    write_elements(elements, tmp_path / "a.zarr")
+    found = open_elements(tmp_path / "a.zarr").X
+    assert [to_record(step)["kind"] for step in found.steps[1:]] == [
+        to_record(step)["kind"] for step in steps
+    ]
+    np.testing.assert_array_equal(dense(found), dense(elements.X))
+    assert found.dtype == elements.X.dtype
+    write_elements(elements, tmp_path / "a.h5ad")
+    adata = ad.read_h5ad(tmp_path / "a.h5ad")
+    np.testing.assert_array_equal(dense(adata.X), dense(elements.X))
+    assert isinstance(adata.X, np.ndarray) == elements.X.is_dense
+
+
 def test_write_zarr__recipes_are_aligned_to_the_selection(tmp_path: Path) -> None:
     X = LazyMatrix(random_counts(30, 8))
     factor = 1 / np.arange(1.0, 9.0)
@@ -603,3 +641,14 @@ def test_write__raises_on_slash_in_names(tmp_path: Path) -> None:
     ):
         with pytest.raises(ArgumentError, match="`key` is 'a/b'"):
             write_elements(elements, tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.h5ad"])
+def test_write__modality_without_X(name: str, tmp_path: Path) -> None:
+    elements = elements_of(random_counts(3, 2))
+    elements.X = None
+    write_elements(elements, tmp_path / name)
+    assert open_elements(tmp_path / name).X is None
+    with peers():
+        found = ad.read_h5ad(tmp_path / name) if "h5" in name else ad.io.read_zarr(tmp_path / name)
+    assert found.shape == (3, 2)

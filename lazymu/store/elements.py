@@ -104,11 +104,13 @@ def open_matrix(root: Root, name: str, origin: Origin | None = None) -> MatrixSo
         got = f"encoded as {encoding!r} in {root}"
         rule = "matrices are arrays, csr_matrix or csc_matrix"
         raise UnknownFormatError(explain(name, got, rule, "write it again as one of them"))
+    shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
     absent = [part for part in ("data", "indices", "indptr") if part not in node]
+    absent += ["shape"] if shape is None else []
     if absent:
         got = f"without {', '.join(absent)} in {root}"
         raise DamagedFileError(explain(name, got, f"it is a {encoding}", "write it again"))
-    n_obs, n_vars = node.attrs["h5sparse_shape" if "h5sparse_shape" in node.attrs else "shape"]
+    n_obs, n_vars = shape
     data, indices, indptr = (
         StoredArray(root, f"{name}/{part}") for part in ("data", "indices", "indptr")
     )
