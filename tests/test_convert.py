@@ -131,7 +131,7 @@ def write_large(path: Path, encode: Any, n_obs: int, per_cell: int = 400) -> int
 @pytest.mark.parametrize("encode", [sp.csr_matrix, sp.csc_matrix])
 def test_convert__memory_is_bounded(encode: Any, tmp_path: Path) -> None:
     """A matrix of four times the limit; what is measured is the peak over the start."""
-    size = write_large(tmp_path / "large.h5ad", encode, 60_000)
+    size = write_large(tmp_path / "large.h5ad", encode, 100_000)
     write_large(tmp_path / "small.h5ad", encode, 300)
     limit = size // 4
     done = subprocess.run(
@@ -146,5 +146,6 @@ def test_convert__memory_is_bounded(encode: Any, tmp_path: Path) -> None:
         cwd=Path(__file__).parents[1],
     )
     peak = int(done.stdout)
-    chunks_and_allocator = 80 << 20
-    assert peak < limit + chunks_and_allocator < size, f"{peak:,} bytes with {limit:,}"
+    # Chunks being compressed, and what the allocator keeps for each of zarr's threads.
+    apart = 128 << 20
+    assert peak < limit + apart < 0.7 * size, f"{peak:,} bytes with {limit:,}"
