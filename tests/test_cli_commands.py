@@ -84,8 +84,10 @@ def test_run__summary_says_sizes_stages_clusters_and_paths(ran: tuple[Path, str]
         assert expected in text
 
 
-def test_run__settings_are_as_before(ran: tuple[Path, str]) -> None:
-    assert settings.memory_limit != 2_000_000_000
+def test_memory__setting_are_as_before(h5mu: Path) -> None:
+    with settings.override(memory_limit="3GB"):
+        done("info", h5mu, "--memory", "2GB")
+        assert settings.memory_limit == 3_000_000_000
 
 
 def test_run__every_parameter_has_a_flag_with_its_default() -> None:

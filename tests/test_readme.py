@@ -15,6 +15,7 @@ import muon
 import pytest
 import scanpy
 
+from lazymu.settings import settings
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
@@ -40,11 +41,12 @@ def run_shell(code: str, folder: Path) -> None:
 def test_snippets__run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {}
-    for language, code in SNIPPETS:
-        if language == "bash":
-            run_shell(code, tmp_path)
-        elif language == "python":
-            exec(compile(code, "README.md", "exec"), namespace)
+    with settings.override(memory_limit=settings.memory_limit):  # a snippet sets it
+        for language, code in SNIPPETS:
+            if language == "bash":
+                run_shell(code, tmp_path)
+            elif language == "python":
+                exec(compile(code, "README.md", "exec"), namespace)
     for name in ("result.zarr", "umap.png", "clustered.zarr", "clusters.png"):
         assert (tmp_path / name).exists()
     assert namespace["mdata"].obs["leiden_wnn"].nunique() > 3

@@ -78,10 +78,14 @@ def value_of(value: Any) -> Any:
 
 def _stamp(group: Any, encoding: str) -> None:
     """Set the attributes by which readers know a group; last, when all else is there."""
-    group.attrs["encoding-type"] = encoding
-    group.attrs["encoding-version"] = "0.1.0"
-    group.attrs["encoder"] = "lazymu"
-    group.attrs["encoder-version"] = version("lazymu")
+    group.attrs.update(
+        {
+            "encoding-type": encoding,
+            "encoding-version": "0.1.0",
+            "encoder": "lazymu",
+            "encoder-version": version("lazymu"),
+        }
+    )
 
 
 def _write_tables(group: Any, elements: ModalityElements, form: Form, name: str) -> Pending:
@@ -124,7 +128,7 @@ def _write_raw(
     group = pending.group.create_group("raw")
     for key, value in values.items():
         write_element(group, key, value)
-    group.attrs["encoding-type"], group.attrs["encoding-version"] = "raw", "0.1.0"
+    group.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
     _plan(pending, group, "X", raw.X, "raw", form, label)
 
 

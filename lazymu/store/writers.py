@@ -94,9 +94,13 @@ class CSRWriter:
         shape = (len(indptr) - 1, self._n_cols)
         if self._encoding == "csc_matrix":
             shape = shape[::-1]
-        self.group.attrs["encoding-type"] = self._encoding
-        self.group.attrs["encoding-version"] = "0.1.0"
-        self.group.attrs["shape"] = shape if is_h5(self.group) else list(shape)
+        self.group.attrs.update(
+            {
+                "encoding-type": self._encoding,
+                "encoding-version": "0.1.0",
+                "shape": shape if is_h5(self.group) else list(shape),
+            }
+        )
 
 
 class DenseWriter:
@@ -127,8 +131,7 @@ class DenseWriter:
 
     def close(self) -> None:
         array = self._rows.close()
-        array.attrs["encoding-type"] = "array"
-        array.attrs["encoding-version"] = "0.2.0"
+        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
 
 
 def write_all(writer: MatrixWriter, blocks: Iterable[CSR]) -> None:
