@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from lazymu.pl.draw.boxes import box_statistics
 from lazymu.pl.draw.density import density
 from lazymu.pl.draw.dots import DotStyle
 from lazymu.pl.draw.embedding import GridStyle, Panel, draw_embedding
-from lazymu.pl.draw.histograms import bin_edges
+from lazymu.pl.draw.histograms import bin_edges, draw_histogram
 from lazymu.pl.draw.label_layout import overlaps, spread_boxes
 from lazymu.pl.draw.legend import LegendStyle, add_colorbar
 from lazymu.pl.draw.palette import VISIONS, distinct_colors, oklab
@@ -392,6 +394,34 @@ def test_bin_edges__span_the_values() -> None:
     np.testing.assert_allclose(edges[[0, -1]], [1, 1000])
     assert len(bin_edges(values, log=False)) == 21
     np.testing.assert_array_equal(bin_edges(np.full(3, 2.0), log=False), [1.5, 2.5])
+    np.testing.assert_array_equal(
+        bin_edges(np.array([8.0, 9, 9, 10]), log=False), np.arange(7.5, 11)
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "scale", "labels"),
+    [
+        ((8, 9, 9, 10), None, "linear", {8, 9, 10}),
+        ((900, 1000, 2500), None, "linear", {1200, 1600, 2000, 2400}),
+        ((900, 1000, 5500), None, "log", {1000, 2000, 5000}),
+        ((4000, 9000, 16_000), 200, "log", {300, 1000, 3000, 10_000}),
+        ((1, 10, 5000), None, "log", {1, 10, 100, 1000}),
+    ],
+)
+def test_draw_histogram__labels_that_do_not_touch(
+    values: tuple[int, ...], limit: float | None, scale: str, labels: set[float]
+) -> None:
+    figure, ax = pyplot.subplots(figsize=(3.2, 2.5), layout="constrained")
+    n_kept = draw_histogram(ax, np.array(values, dtype=float), (limit, None), log=True)
+    figure.canvas.draw()
+    assert n_kept == len(values)
+    assert ax.get_xscale() == scale
+    low, high = ax.get_xlim()
+    shown = [label for label in ax.get_xticklabels() if low <= label.get_position()[0] <= high]
+    assert {float(label.get_text()) for label in shown if label.get_text()} == labels
+    boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_dot_style__areas_follow_the_power_and_bounds() -> None:

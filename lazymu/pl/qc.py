@@ -33,7 +33,7 @@ def qc(
     r"""Draw a histogram of each QC column, with the limits between which cells are kept.
 
     Cells outside are grey, and each title says how many are within. Counts are on a logarithmic
-    axis; cells with 0 are not drawn, but counted.
+    axis, where cells with 0 are not drawn, but counted; those within a factor of three are not.
 
     Parameters
     ----------

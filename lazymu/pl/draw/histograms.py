@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,16 +13,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_BINS = 80
-_NARROW = 50  # of a logarithmic axis: its end over its start
+_LEAST_LOG = 3.0  # of values: the largest over the smallest, below which a log axis has no ticks
+# How far a logarithmic axis may reach (its end over its start) for labels at these multiples of
+# powers of ten not to touch.
+_TICKS = ((20.0, (1.0, 2.0, 5.0)), (300.0, (1.0, 3.0)), (np.inf, (1.0,)))
 _KEPT, _DROPPED, _LIMIT = "#0072b2", "#d3d3d3", "#d55e00"
 
 
 def bin_edges(values: Float64s, *, log: bool) -> Float64s:
-    """Return edges of bins of one width, of the logarithm with ``log``: at most 80 of them."""
+    """Return edges of bins of one width, of the logarithm with ``log``: at most 80 of them.
+
+    Whole numbers that are fewer than the bins would be have one each.
+    """
     low, high = float(values.min()), float(values.max())
     n_bins = int(np.clip(np.sqrt(len(values)), 10, _MOST_BINS))
-    if low == high:
-        return np.array([low - 0.5, low + 0.5])
+    if low == high or (not log and high - low < n_bins and _are_whole(values)):
+        return np.arange(low - 0.5, high + 1)
     return np.geomspace(low, high, n_bins + 1) if log else np.linspace(low, high, n_bins + 1)
 
 
@@ -35,15 +42,19 @@ def draw_histogram(
     """Draw a histogram, grey outside the limits; return how many values are within them.
 
     Missing values are left out; on a ``log`` axis those not above 0 too, but not from the count.
+    Values that differ by less than a factor of three need no such axis and have none.
     """
     known = values[np.isfinite(values)]
     low = -np.inf if limits[0] is None else limits[0]
     high = np.inf if limits[1] is None else limits[1]
     drawn = known[known > 0] if log else known
+    log = log and drawn.size > 0 and bool(drawn.max() >= _LEAST_LOG * drawn.min())
     if drawn.size:
         edges = bin_edges(drawn, log=log)
         if log:
-            _log_axis(ax, edges)
+            _log_axis(ax, [*edges[[0, -1]], *(end for end in limits if end)])
+        elif _are_whole(drawn):
+            _whole_axis(ax)
         ax.hist(drawn, edges.tolist(), color=_DROPPED)
         ax.hist(drawn[(drawn >= low) & (drawn <= high)], edges.tolist(), color=_KEPT)
     for limit in limits:
@@ -54,12 +65,24 @@ def draw_histogram(
     return int(((known >= low) & (known <= high)).sum())
 
 
-def _log_axis(ax: Axes, edges: Float64s) -> None:
-    """Make the axis logarithmic, with plain numbers at 1, 2, 5 where it spans little."""
+def _are_whole(values: Float64s) -> bool:
+    return bool((values == np.rint(values)).all())
+
+
+def _whole_axis(ax: Axes) -> None:
+    """Label the axis at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+
+
+def _log_axis(ax: Axes, shown: Sequence[float]) -> None:
+    """Make the axis logarithmic, with plain numbers as dense as they fit if it spans ``shown``."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     ax.set_xscale("log")
-    wide = edges[-1] / edges[0] > _NARROW
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    reach = max(shown) / min(shown)
+    multiples = next(multiples for widest, multiples in _TICKS if reach <= widest)
+    ax.xaxis.set_major_locator(LogLocator(subs=multiples))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
