@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anndata as ad
+import h5py
 import mudata as md
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lazymu
 from lazymu.containers import Modality, MuData
 from lazymu.errors import (
     ArgumentError,
@@ -199,7 +201,8 @@ def test_mudata__repeated_names_cannot_be_joined(axis: int) -> None:
             _ = mdata.obs
     else:
         mdata["rna"].var_names = ["g1"] * 5
-        assert mdata.n_vars == 8
+        with pytest.warns(UserWarning, match=r"values of 1 names \('g1'\) are now missing"):
+            assert mdata.n_vars == 8
         with pytest.raises(
             DuplicateNamesError, match=r"`var_names` is a: with 'g1' more than once"
         ):
@@ -216,6 +219,132 @@ def test_mudata__the_same_feature_name_in_two_modalities() -> None:
     assert (selected["rna"].n_vars, selected["prot"].n_vars) == (0, 5)
     mdata["rna"].subset_obs([2, 0])
     assert mdata.var["of"].tolist() == ["rna"] * 5 + ["prot"] * 5
+
+
+def with_ids(mdata: MuData) -> MuData:
+    """Write into the joint slots, and each modality's `var`, which feature an entry belongs to."""
+    for name, modality in mdata.mod.items():
+        modality.var["id"] = [f"{name}/{n}/{j}" for j, n in enumerate(modality.var_names)]
+    mdata.var["id"] = [i for modality in mdata.mod.values() for i in modality.var["id"]]
+    mdata.varm["n"] = np.arange(mdata.n_vars, dtype=float)[:, None]
+    mdata.varm["table"] = pd.DataFrame({"id": mdata.var["id"]}, index=mdata.var_names)
+    mdata.varp["pairs"] = np.subtract.outer(*2 * [np.arange(mdata.n_vars) ** 2.0])
+    mdata.uns["ids"] = mdata.var["id"].tolist()
+    return mdata
+
+
+def assert_features_in_line(mdata: MuData) -> None:
+    """Check that joint values of features are those of the same modality's feature."""
+    own = [i for modality in mdata.mod.values() for i in modality.var["id"]]
+    names = [n for modality in mdata.mod.values() for n in modality.var_names]
+    assert mdata.var_names.tolist() == names
+    assert mdata.var["id"].tolist() == own
+    numbers = np.array([mdata.uns["ids"].index(i) for i in own], dtype=float)
+    np.testing.assert_array_equal(mdata.varm["n"][:, 0], numbers)
+    assert mdata.varm["table"]["id"].tolist() == own
+    assert mdata.varm["table"].index.tolist() == names
+    pairs = np.asarray(mdata.varp["pairs"])
+    np.testing.assert_array_equal(pairs, np.subtract.outer(numbers**2, numbers**2))
+    for name, modality in mdata.mod.items():
+        positions = mdata.var_positions(name)
+        assert positions[positions >= 0].tolist() == list(range(modality.n_vars))
+        assert mdata.var["id"][positions >= 0].tolist() == modality.var["id"].tolist()
+
+
+def make_proteins() -> MuData:
+    """Return a MuData whose modalities share the feature names g0 to g2, as genes and proteins."""
+    return with_ids(
+        MuData(
+            {
+                "rna": modality_of(cells(range(4)), 5),
+                "prot": modality_of(cells([3, 1]), 3),
+                "atac": modality_of(cells(range(4)), 4, "peak"),
+            }
+        )
+    )
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_mudata__joint_features_stay_with_their_modality(data: st.DataObject) -> None:
+    mdata = make_proteins()
+    for _ in range(data.draw(st.integers(1, 5))):
+        action = data.draw(st.sampled_from(["subset", "replace", "select", "copy", "rename"]))
+        if action in ("subset", "replace"):
+            name = data.draw(st.sampled_from([*mdata.mod]))
+            order = data.draw(st.permutations(range(mdata[name].n_vars)))
+            kept = np.array(order[: data.draw(st.integers(0, len(order)))], dtype=int)
+            if action == "subset":
+                mdata[name].subset_var(kept)
+            else:
+                mdata.mod[name] = mdata[name][:, kept]
+        elif action == "select":
+            order = data.draw(st.permutations(range(mdata.n_vars)))
+            kept = np.array(order[: data.draw(st.integers(0, mdata.n_vars))], dtype=int)
+            mdata = mdata[:, kept]
+        elif action == "rename" and "protein" not in mdata.mod:
+            mdata.mod["protein"] = mdata.mod.pop("prot")
+        else:
+            mdata = mdata.copy()
+        assert_features_in_line(mdata)
+
+
+def test_mudata__a_name_of_another_modality_brings_no_values() -> None:
+    """The gene CD4 goes, an antibody CD4 comes: it does not inherit the gene's values."""
+    mdata = with_ids(MuData({"rna": modality_of(cells(range(3)), 2)}))
+    mdata["rna"].subset_var(["g1"])
+    mdata.mod["prot"] = modality_of(cells(range(3)), 1)
+    assert mdata.var_names.tolist() == ["g1", "g0"]
+    assert mdata.var["id"].tolist()[0] == "rna/g1/1"
+    assert mdata.var["id"].isna().tolist() == [False, True]
+    assert np.isnan(mdata.varm["n"][:, 0]).tolist() == [False, True]
+
+
+def test_mudata__new_features_stand_with_their_modality() -> None:
+    mdata = make_proteins()
+    mdata.mod["rna"] = modality_of(cells(range(4)), 7)
+    assert mdata.var["id"].isna().tolist() == [False] * 5 + [True] * 2 + [False] * 7
+    assert mdata.var_positions("prot").tolist() == [-1] * 7 + [0, 1, 2] + [-1] * 4
+    assert mdata.var["id"].tolist()[7:10] == ["prot/g0/0", "prot/g1/1", "prot/g2/2"]
+
+
+def test_mudata__names_repeated_in_a_modality_are_not_guessed() -> None:
+    """Which of two g1 was kept is unknown: their joint values are missing, others are there."""
+    mdata = make_proteins()
+    rna = mdata["rna"]
+    rna.var_names = ["g0", "g1", "g1", "g3", "g4"]
+    with pytest.warns(UserWarning, match="values of 1 names"):
+        mdata.var["id"] = [i for modality in mdata.mod.values() for i in modality.var["id"]]
+    rna.subset_var([0, 2, 3])
+    with pytest.warns(
+        UserWarning, match=r"joint var: .* \('g1'\) are now missing.*var_names_make_unique"
+    ):
+        assert mdata.var["id"].isna().tolist() == [False, True, False] + [False] * 7
+    assert mdata.var["id"].tolist()[2:4] == ["rna/g3/3", "prot/g0/0"]
+
+
+def test_mudata__making_names_unique_keeps_joint_values() -> None:
+    mdata = MuData({"rna": modality_of(cells(range(3)), 4), "prot": modality_of(cells([1]), 2)})
+    mdata["rna"].var_names = ["g1", "g0", "g1", "g1"]
+    mdata = with_ids(mdata)
+    mdata["rna"].var_names_make_unique()
+    assert mdata.var_names.tolist() == ["g1", "g0", "g1-1", "g1-2", "g0", "g1"]
+    assert_features_in_line(mdata)
+
+
+def test_mudata__joint_var_of_a_file_in_another_order(tmp_path: Any) -> None:
+    """mudata keeps the joint order where a modality's has changed: values go by name."""
+    source = md.MuData({name: mod.to_anndata() for name, mod in make_mudata().mod.items()})
+    source.var["length"] = [f"of {name}" for name in source.var_names]
+    source.write(tmp_path / "a.h5mu")
+    with h5py.File(tmp_path / "a.h5mu", "r+") as file:
+        index, values = file["var/_index"], file["var/length"]
+        order = np.array([7, 0, 2, 1, 3, 4, 6, 5])
+        index[...], values[...] = index[...][order], values[...][order]
+    mdata = lazymu.read(tmp_path / "a.h5mu")
+    assert isinstance(mdata, MuData)
+    assert mdata.var_names.tolist() == source.var_names.tolist()
+    assert mdata.var["length"].tolist() == [f"of {name}" for name in mdata.var_names]
 
 
 # --- selections ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.io.elements import Deferred
 from lazymu.stream.matrix import LazyMatrix
-from lazymu.typing import Int64s
+from lazymu.typing import CSR, Int64s
 
 
 class LazyDict(MutableMapping[str, Any]):
@@ -98,43 +98,57 @@ class AxisArrays(LazyDict):
             raise ArgumentError(explain(argument, f"of shape {shape}", rule, "align it first"))
         return value
 
-    def take(self, index: Int64s) -> dict[str, Any]:
-        """Return the arrays of some entries; those not read yet stay so."""
-        return {key: self._taken(value, index) for key, value in self._values.items()}
+    def take(self, index: Int64s, names: pd.Index | None = None) -> dict[str, Any]:
+        """Return the arrays of some entries, tables with new names; those not read stay unread."""
+        return {key: self._taken(value, index, names) for key, value in self._values.items()}
 
-    def _taken(self, value: Any, index: Int64s) -> Any:
+    def _taken(self, value: Any, index: Int64s, names: pd.Index | None) -> Any:
         if isinstance(value, Deferred):
-            return Deferred(lambda: self._taken(value.read(), index))
-        return take_pairs(value, index) if self._pairwise else take_entries(value, index)
+            return Deferred(lambda: self._taken(value.read(), index, names))
+        if self._pairwise:
+            return take_pairs(value, index)
+        taken = take_entries(value, index)
+        return taken.set_axis(names, axis=0) if _is_table(taken) and names is not None else taken
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, pd.DataFrame)
 
 
 def take_entries(value: Any, index: Int64s) -> Any:
-    """Return rows of an array or table; rows at -1 come out as missing (NaN, or 0 where whole)."""
+    """Return rows of an array or table; rows at -1 come out as missing (NaN, or 0 where whole).
+
+    A table keeps the names of its rows where all are there; else they are positions.
+    """
     if isinstance(value, pd.DataFrame):
         if np.all(index >= 0):
             return value.iloc[index]
-        by_position = value.set_axis(range(len(value)), axis=0)
-        return by_position.reindex(index).set_axis(value.index.take(index), axis=0)
-    taken: Any = value[index]
-    if np.all(index >= 0):
-        return taken
-    if sp.issparse(taken):
-        present = (index >= 0).astype(np.int8)
-        return value[index].multiply(present[:, None]).tocsr()
-    taken[index < 0] = np.nan if taken.dtype.kind == "f" else 0
+        return value.set_axis(range(len(value)), axis=0).reindex(index)
+    present = index >= 0
+    if np.all(present):
+        return value[index]
+    if sp.issparse(value):
+        stored: Any = value
+        return sp.csr_matrix(_selector(index, stored.shape[0]) @ stored)
+    missing = np.nan if value.dtype.kind == "f" else 0
+    taken = np.full((len(index), *value.shape[1:]), missing, dtype=value.dtype)
+    taken[present] = value[index[present]]
     return taken
 
 
 def take_pairs(value: Any, index: Int64s) -> Any:
     """Return the square part of an array at some entries; pairs with an entry at -1 are empty."""
-    present = index >= 0
-    if np.all(present):
+    if np.all(index >= 0):
         return value[index][:, index]
-    select = sp.csr_matrix(
-        (np.ones(int(present.sum())), (np.flatnonzero(present), index[present])),
-        shape=(len(index), value.shape[0]),
-    )
+    select = _selector(index, value.shape[0])
     return sp.csr_matrix(select @ sp.csr_matrix(value) @ select.T)
+
+
+def _selector(index: Int64s, n: int) -> CSR:
+    """Return the matrix (len(index), n) that takes rows, none where the index is -1."""
+    present = np.flatnonzero(index >= 0)
+    ones = np.ones(len(present), dtype=bool)  # the product has the value's own dtype
+    return sp.csr_matrix((ones, (present, index[present])), shape=(len(index), n))
 
 
 class Layers(MutableMapping[str, LazyMatrix]):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import copy as copying
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from lazymu.containers.joint import joint_names, joint_positions
-from lazymu.containers.mappings import AxisArrays, LazyDict
+from lazymu.containers.joint import (
+    joint_names,
+    joint_positions,
+    matches,
+    matches_by_modality,
+    own_names,
+)
+from lazymu.containers.mappings import AxisArrays, LazyDict, take_entries
+from lazymu.containers.modalities import Modalities
 from lazymu.containers.modality import Modality
-from lazymu.containers.names import positions_of
+from lazymu.containers.names import positions_of, warn_of_repeats
 from lazymu.containers.tables import as_table
-from lazymu.errors import ArgumentError, ModalityNotFoundError, explain
+from lazymu.errors import ArgumentError, explain
 from lazymu.io import write_elements
 from lazymu.io.elements import StoreElements
 from lazymu.typing import Int64s
@@ -23,41 +31,8 @@ if TYPE_CHECKING:
     import mudata as md
 
 JOINT_SLOTS = ("obs", "var", "uns", "obsm", "varm", "obsp", "varp")
-
-
-class Modalities(MutableMapping[str, Modality]):
-    """`mdata.mod`: modalities by name, in order."""
-
-    def __init__(self, mod: Mapping[str, Any]) -> None:
-        self._mod: dict[str, Modality] = {}
-        for name, modality in mod.items():
-            self[name] = modality
-
-    def __getitem__(self, name: str) -> Modality:
-        if name not in self._mod:
-            known = ", ".join(self._mod) or "none"
-            raise ModalityNotFoundError(
-                explain("modality", repr(name), f"this MuData has: {known}", "name one of them")
-            )
-        return self._mod[name]
-
-    def __setitem__(self, name: str, modality: Any) -> None:
-        if "/" in name:
-            rule = "it is a folder's name in the store"
-            raise ArgumentError(explain("modality", repr(name), rule, "use a name without '/'"))
-        self._mod[name] = modality if isinstance(modality, Modality) else Modality(modality)
-
-    def __delitem__(self, name: str) -> None:
-        del self._mod[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._mod)
-
-    def __len__(self) -> int:
-        return len(self._mod)
-
-    def __repr__(self) -> str:
-        return "MuData modalities: " + ", ".join(f"{k} {v.shape}" for k, v in self._mod.items())
+ARRAYS = (("obsm", "obsp"), ("varm", "varp"))
+"""Slots along each axis."""
 
 
 class MuData:
@@ -104,7 +79,7 @@ class MuData:
             raise ArgumentError(explain("axis", parts.axis, rule, "pass 0"))
         self.axis = parts.axis
         self._mod = Modalities(mod)
-        self._seen = self._indices()
+        self._seen: list[dict[str, pd.Index] | None] = [None, None]
         self._tables = [
             pd.DataFrame(index=self._joint_names(axis)) if table is None else table
             for axis, table in enumerate((parts.obs, parts.var))
@@ -124,9 +99,6 @@ class MuData:
 
     # --- keeping in line with the modalities -----------------------------------------------------
 
-    def _indices(self) -> list[tuple[pd.Index, pd.Index]]:
-        return [(mod.obs_names, mod.var_names) for mod in self._mod.values()]
-
     def _joint_names(self, axis: int) -> pd.Index:
         return joint_names(self._mod, axis, shared=self._shares(axis))
 
@@ -141,31 +113,42 @@ class MuData:
 
     def _sync(self) -> None:
         """Bring joint tables and arrays in line where a modality's names have changed."""
-        now = self._indices()
-        same = len(now) == len(self._seen) and all(
-            a[0] is b[0] and a[1] is b[1] for a, b in zip(now, self._seen, strict=True)
-        )
-        if same:
-            return
-        for axis in (0, 1):
-            self._realign(axis)
-        self._seen = self._indices()
+        for axis, seen in enumerate(self._seen):
+            if not _same(seen, own_names(self._mod, axis)):
+                self._realign(axis)
 
     def _realign(self, axis: int) -> None:
-        """Give a joint axis the modalities' names: known ones in their order, then new ones."""
+        """Give a joint axis the modalities' names.
+
+        A shared axis keeps the names that it knows in its own order, new ones follow; another has
+        the modalities one after the other, each in its order.
+        """
         table, names = self._tables[axis], self._joint_names(axis)
-        if table.index.equals(names):
-            return
-        unique = table.index.is_unique and names.is_unique
-        if unique:
-            kept = table.index[table.index.isin(names)]
+        before, now = self._seen[axis], own_names(self._mod, axis)
+        if self._shares(axis) and not table.index.equals(names):
+            kept = table.index[table.index.isin(names)].unique()
             names = kept.append(names[~names.isin(kept)])
-        self._tables[axis] = table.reindex(names) if unique else pd.DataFrame(index=names)
-        for slot in (("obsm", "obsp"), ("varm", "varp"))[axis]:
-            arrays = self._arrays[slot]
-            taken = arrays.take(table.index.get_indexer(names)) if unique else {}
-            arrays.clear()
-            arrays.update(taken)
+        if self._shares(axis) or before is None:
+            former = matches(table.index, names)
+            unclear = names[(former < 0) & names.isin(table.index)].unique()
+        else:
+            former, unclear = matches_by_modality(before, now)
+        self._move(axis, former, names, unclear)
+        self._seen[axis] = now
+
+    def _move(self, axis: int, former: Int64s, names: pd.Index, unclear: pd.Index) -> None:
+        """Take the entries of a joint axis from where they stood before, -1 where they are new."""
+        table, slots = self._tables[axis], ARRAYS[axis]
+        arrays = [self._arrays[slot] for slot in slots]
+        if len(unclear) and (len(table.columns) or any(map(len, arrays))):
+            warn_of_repeats(unclear, axis)
+        if table.index.equals(names) and np.array_equal(former, np.arange(len(table))):
+            return
+        self._tables[axis] = take_entries(table, former).set_axis(names, axis=0)
+        for slot_arrays in arrays:
+            taken = slot_arrays.take(former, names)
+            slot_arrays.clear()
+            slot_arrays.update(taken)
 
     def update(self) -> None:
         """Do nothing, as joint tables follow the modalities; kept for muon's scripts."""
@@ -310,6 +293,7 @@ class MuData:
 
     def _select(self, rows: Int64s | None, cols: Int64s | None) -> MuData:
         parts = self.to_elements()
+        rows, cols = self._by_modality(rows, 0), self._by_modality(cols, 1)
         mod = {}
         for name, modality in self._mod.items():
             own_rows = None if rows is None else self.obs_positions(name)[rows]
@@ -320,15 +304,22 @@ class MuData:
             ]
         for axis, index in enumerate((rows, cols)):
             if index is not None:
-                table, slots = (("obs", ("obsm", "obsp")), ("var", ("varm", "varp")))[axis]
-                setattr(parts, table, self._tables[axis].iloc[index])
-                for slot in slots:
+                setattr(parts, ("obs", "var")[axis], self._tables[axis].iloc[index])
+                for slot in ARRAYS[axis]:
                     setattr(parts, slot, self._arrays[slot].take(index))
         parts.obs, parts.var = _copied(parts.obs), _copied(parts.var)
         parts.uns = copying.deepcopy(parts.uns)
         selected = MuData.__new__(MuData)
         selected._fill(mod, parts)
         return selected
+
+    def _by_modality(self, index: Int64s | None, axis: int) -> Int64s | None:
+        """Return positions in the order that the axis will have: by modality where not shared."""
+        if index is None or self._shares(axis):
+            return index
+        lengths = [len(names) for names in own_names(self._mod, axis).values()]
+        owner = np.repeat(np.arange(len(lengths)), lengths)
+        return index[np.argsort(owner[index], kind="stable")]
 
     def copy(self) -> MuData:
         """Return a MuData that shares stored counts, but no annotation, with this one."""
@@ -381,3 +372,12 @@ class MuData:
 
 def _copied(table: pd.DataFrame | None) -> pd.DataFrame | None:
     return None if table is None else table.copy()
+
+
+def _same(seen: Mapping[str, pd.Index] | None, now: Mapping[str, pd.Index]) -> bool:
+    """Return whether modalities and their names are the very same as when last looked at."""
+    return (
+        seen is not None
+        and list(seen) == list(now)
+        and all(seen[name] is names for name, names in now.items())
+    )

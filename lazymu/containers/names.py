@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,18 @@ def require_unique(names: pd.Index, *, axis: int, where: str = "") -> None:
             f"call .{what}_make_unique() on the modality",
         )
     )
+
+
+def warn_of_repeats(names: pd.Index, axis: int) -> None:
+    """Warn that joint values of these names are lost, as it is not known whose they were."""
+    what = ("obs", "var")[axis]
+    shown = ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+    message = (
+        f"joint {what}: values of {len(names)} names ({shown}) are now missing, as a name that "
+        f"repeats within a modality does not tell which entry was kept; call "
+        f".{what}_names_make_unique() on the modality before filtering it"
+    )
+    warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def make_unique(names: pd.Index, join: str = "-") -> pd.Index:
