@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg
-from threadpoolctl import threadpool_limits
 
+from lazymu.stream.threads import one_native_thread
 from lazymu.typing import Array, Float64s
 
 DENSE_SIDE = 1000
@@ -21,7 +21,7 @@ def leading_of_matrix(G: Float64s, k: int, rng: np.random.Generator) -> tuple[Fl
     side = len(G)
     if side > DENSE_SIDE and 4 * k < side:
         return leading_of_product(lambda x: G @ x, side, k, rng)
-    with threadpool_limits(1):
+    with one_native_thread():
         theta, vectors = scipy.linalg.eigh(G, subset_by_index=[side - k, side - 1])
     return descending(theta, vectors)
 
@@ -35,8 +35,7 @@ def leading_of_product(
     def matvec(x: Array) -> Float64s:
         return product(x.ravel())
 
-    # Vectors are short: threads of BLAS would cost more than they bring.
-    with threadpool_limits(1):
+    with one_native_thread():
         theta, vectors = eigsh(
             LinearOperator((side, side), matvec=matvec, dtype=np.float64),
             k=k,

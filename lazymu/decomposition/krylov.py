@@ -8,6 +8,7 @@ import numpy as np
 
 from lazymu.decomposition.reducers import ColumnMoments, Dot, GramDot, Moments
 from lazymu.decomposition.shifted import Shift
+from lazymu.decomposition.tall import cross, orthonormal, subtract_product
 from lazymu.stream import LazyMatrix, run_pass
 from lazymu.typing import Float64s, Floats
 
@@ -29,16 +30,18 @@ class Streamed(NamedTuple):
 
 
 class Ritz(NamedTuple):
-    """Leading approximate eigenpairs of ``B'B``, after one step of the power method."""
+    """Leading approximate eigenpairs of ``B'B``: in the basis, and how far off they are."""
 
-    V: Floats
+    theta: Float64s
+    Y: Float64s
+    """(basis, k)"""
     residuals: Float64s
 
 
 class Basis:
     """An orthonormal basis ``K`` of a Krylov subspace, in blocks (var, l), and ``T = K'B'B K``."""
 
-    def __init__(self, start: Float64s) -> None:
+    def __init__(self, start: Floats) -> None:
         self.blocks: list[Floats] = [orthonormal(start)]
         self.T: Float64s = np.zeros((0, 0))
 
@@ -46,12 +49,10 @@ class Basis:
     def nbytes(self) -> int:
         return sum(block.nbytes for block in self.blocks)
 
-    def grow(self, W: Float64s) -> Float64s:
-        """Take in ``W = B'B Q`` of the newest block ``Q``; return what of it is new (var, l)."""
-        H = np.zeros((sum(block.shape[1] for block in self.blocks), W.shape[1]))
-        R = W.copy()
-        for _ in range(2):  # twice is enough for orthogonality
-            H += self.project_out(R)
+    def grow(self, W: Float64s) -> None:
+        """Take in ``W = B'B Q`` of the newest block ``Q``; leave in ``W`` what of it is new."""
+        H = self.project_out(W)
+        H += self.project_out(W)  # twice is enough for orthogonality
         old = len(self.T)
         T = np.zeros((len(H), len(H)))
         T[:old, :old] = self.T
@@ -59,53 +60,48 @@ class Basis:
         T[old:, :] = H.T
         T[old:, old:] = (H[old:] + H[old:].T) / 2
         self.T = T
-        return R
 
-    def project_out(self, R: Float64s) -> Float64s:
+    def project_out(self, R: Floats) -> Float64s:
         """Take from ``R`` what lies in the basis, in place; return its coefficients."""
         coefficients = []
         for block in self.blocks:
-            K = block.astype(np.float64)
-            coefficients.append(K.T @ R)
-            R -= K @ coefficients[-1]
+            coefficients.append(cross(block, R))
+            subtract_product(R, block, coefficients[-1])
         return np.concatenate(coefficients)
 
     def leading(self, R: Float64s, k: int) -> Ritz:
-        """Return the best ``k`` vectors of the space, with one power step by the known ``R``.
+        """Return the best ``k`` vectors of the space, given what is new of the last product.
 
         For a Ritz pair ``(theta, v = K y)``, ``B'B v = theta v + R y_last``: the second term is
-        its residual, and the whole is a better vector than ``v`` that costs no pass.
+        its residual.
         """
         theta, Y = np.linalg.eigh(self.T)
         theta, Y = np.maximum(theta[::-1][:k], 0), Y[:, ::-1][:, :k]
-        rest = R @ Y[-R.shape[1] :]
-        V = self.times(Y)
-        residuals = np.linalg.norm(rest, axis=0) / np.where(theta > 0, theta, 1)
-        return Ritz(orthonormal(V * theta + rest), residuals)
+        last = Y[-R.shape[1] :]
+        squares = np.einsum("ij,ij->j", last, cross(R, R) @ last)
+        residuals = np.sqrt(np.maximum(squares, 0)) / np.where(theta > 0, theta, 1)
+        return Ritz(theta, Y, residuals)
 
-    def times(self, Y: Float64s) -> Float64s:
-        """Return ``K Y``."""
-        out = np.zeros((self.blocks[0].shape[0], Y.shape[1]))
+    def refined(self, R: Float64s, found: Ritz) -> Floats:
+        """Return orthonormal ``B'B v`` of the vectors found: a power step that costs no pass."""
+        V = np.zeros((len(R), found.Y.shape[1]))
         start = 0
         for block in self.blocks:
-            out += block.astype(np.float64) @ Y[start : start + block.shape[1]]
+            subtract_product(V, block, -found.Y[start : start + block.shape[1]])
             start += block.shape[1]
-        return out
+        known = found.theta > RANK_TOLERANCE * found.theta[0]
+        inverse = np.where(known, 1 / np.where(known, found.theta, 1), 0)
+        subtract_product(V, R, -found.Y[-R.shape[1] :] * inverse)
+        return orthonormal(V)
 
     def extend(self, R: Float64s) -> bool:
         """Add the directions of ``R`` as a new block; return whether there are any."""
-        U, s, _ = np.linalg.svd(R, full_matrices=False)
-        U = U[:, s > RANK_TOLERANCE * np.linalg.norm(self.T, 2)]
-        if U.shape[1] == 0:
+        Q = orthonormal(R, floor=RANK_TOLERANCE * float(np.linalg.norm(self.T, 2)))
+        if Q.shape[1] == 0:
             return False
-        self.project_out(U)
-        self.blocks.append(orthonormal(U))
+        self.project_out(Q)
+        self.blocks.append(orthonormal(Q))
         return True
-
-
-def orthonormal(X: Float64s) -> Floats:
-    """Return an orthonormal basis of the columns, float32: the operand of the next pass."""
-    return np.linalg.qr(X)[0].astype(np.float32)
 
 
 def block_krylov(
@@ -125,18 +121,22 @@ def block_krylov(
     """
     n_obs, n_vars = C.shape
     width = min(n_comps + n_oversamples, n_obs, n_vars)
-    basis = Basis(rng.standard_normal((n_vars, width)))
+    basis = Basis(rng.standard_normal((n_vars, width), dtype=np.float32))
     first = GramDot(basis.blocks[-1])
     W, moments = run_pass(C, first, ColumnMoments(n_vars), label="SVD")
     shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
-    R = basis.grow(shift.gram_dot(W, first.Q))
+    R = shift.gram_dot(W, first.Q)
+    basis.grow(R)
     found, n_passes = basis.leading(R, n_comps), 2
     while n_passes < max_passes and np.max(found.residuals) > tol and basis.extend(R):
-        product = GramDot(basis.blocks[-1], basis.nbytes + W.nbytes)
+        product = GramDot(basis.blocks[-1], basis.nbytes)
         (W,) = run_pass(C, product, label="SVD")
-        R = basis.grow(shift.gram_dot(W, product.Q))
+        R = shift.gram_dot(W, product.Q)
+        basis.grow(R)
         found, n_passes = basis.leading(R, n_comps), n_passes + 1
-    U, S, Vt = scores(C, shift, found.V)
+    V = basis.refined(R, found)
+    del basis, R
+    U, S, Vt = scores(C, shift, V)
     return Streamed(U, S, Vt, found.residuals, n_passes, moments)
 
 
@@ -146,11 +146,7 @@ def scores(C: LazyMatrix, shift: Shift, V: Floats) -> tuple[Floats, Float64s, Fl
     With ``Y = B V`` and ``Y'Y = R S^2 R'``, the columns of ``U = Y R / S`` are orthonormal.
     """
     (Y,) = run_pass(C, Dot(C.shape[0], V, shift.m @ V), label="SVD scores")
-    inner = np.zeros((V.shape[1], V.shape[1]))
-    for start in range(0, len(Y), 1 << 16):
-        piece = Y[start : start + (1 << 16)].astype(np.float64)
-        inner += piece.T @ piece
-    squares, R = np.linalg.eigh(inner)
+    squares, R = np.linalg.eigh(cross(Y, Y))
     singular, R = np.sqrt(np.maximum(squares[::-1], 0)), R[:, ::-1]
     known = singular > SCORE_TOLERANCE * singular[0]
     inverse = np.where(known, 1 / np.where(known, singular, 1), 0)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazymu.decomposition.tall import cross, subtract_product
 from lazymu.stream import LazyMatrix
 from lazymu.stream.steps import Standardize
 from lazymu.typing import Float64s, Floats
@@ -34,9 +35,11 @@ class Shift(NamedTuple):
     """The row that is taken off: ``mean`` itself where ``B`` is centred."""
 
     def gram_dot(self, W: Float64s, Q: Floats) -> Float64s:
-        """Return ``B'(B Q)`` of ``W = C'(C Q)``: minus ``n (mean m' + m mean' - m m') Q``."""
-        of_m, of_mean = self.m @ Q, self.mean @ Q
-        return W - self.n * (np.outer(self.mean, of_m) + np.outer(self.m, of_mean - of_m))
+        """Make ``W = C'(C Q)`` into ``B'(B Q)``: minus ``n (mean m' + m mean' - m m') Q``."""
+        rows = np.stack([self.mean, self.m], axis=1)
+        of_mean, of_m = cross(rows, Q)
+        subtract_product(W, rows, self.n * np.stack([of_m, of_mean - of_m]))
+        return W
 
     def gram(self, G: Float64s) -> Float64s:
         """Return ``B'B`` of ``G = C'C``."""

@@ -9,8 +9,8 @@ import numpy as np
 from lazymu.graph.aligned import Fitted
 from lazymu.graph.bandwidth import Flavor, nearest_distances
 from lazymu.graph.search import NeighborLists
-from lazymu.graph.threads import for_row_blocks
 from lazymu.stream.progress import advance, reporting
+from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s, Ints
 
 BLOCK_CELLS = 4096

@@ -8,7 +8,7 @@ import numpy as np
 
 from lazymu.graph.aligned import Aligned
 from lazymu.graph.search import NeighborLists
-from lazymu.graph.threads import for_row_blocks
+from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s
 
 Flavor: TypeAlias = Literal["seurat", "muon"]

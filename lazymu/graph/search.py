@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lazymu.graph.threads import for_row_blocks
 from lazymu.settings import settings
+from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s, Floats, Int64s, Ints
 
 TILE_ROWS = 128

@@ -8,7 +8,7 @@ import numpy as np
 
 from lazymu.graph.aligned import Fitted
 from lazymu.graph.bandwidth import Flavor, least_bandwidth, nearest_distances
-from lazymu.graph.threads import for_row_blocks
+from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s
 
 BLOCK_ROWS = 1024
