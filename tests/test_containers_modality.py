@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 import xarray as xr
 
@@ -90,6 +91,122 @@ KEYS: dict[str, tuple[Any, Any]] = {
     "list_mask": ([True, False] * (N_OBS // 2), slice(None)),
     "nothing": (np.zeros(N_OBS, dtype=bool), slice(None)),
 }
+
+
+# --- nothing is shared ---------------------------------------------------------------------------
+
+
+def arrays_of(owner: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """Return every array that a container holds in memory, by slot."""
+    found: dict[str, np.ndarray[Any, Any]] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, LazyMatrix):
+            value = value.source._X  # type: ignore[attr-defined] # of a MemorySource
+        if sp.issparse(value):
+            stored: Any = value
+            for part in ("data", "indices", "indptr"):
+                found[f"{name}.{part}"] = getattr(stored, part)
+        elif isinstance(value, pd.DataFrame):
+            numbers = value.select_dtypes("number")
+            found.update({f"{name}.{c}": numbers[c].to_numpy() for c in numbers})
+        else:
+            found[name] = np.asarray(value)
+
+    add("X", owner.X)
+    for slot in ("layers", "obsm", "varm", "obsp", "varp"):
+        for key, value in dict(getattr(owner, slot)).items():
+            if key:
+                add(f"{slot}/{key}", value)
+    for table in ("obs", "var"):
+        add(table, getattr(owner, table))
+    if owner.raw is not None:
+        add("raw", owner.raw.X)
+        add("raw.var", owner.raw.var)
+    add("uns/array", owner.uns["array"])
+    return found
+
+
+def assert_nothing_shared(a: Any, b: Any, *, but: tuple[str, ...] = ()) -> None:
+    ours, theirs = arrays_of(a), arrays_of(b)
+    assert len(ours) > 15
+    shared = {
+        f"{m} and {n}"
+        for m, x in ours.items()
+        for n, y in theirs.items()
+        if m.split(".")[0].split("/")[0] not in but and np.shares_memory(x, y)
+    }
+    assert not shared
+
+
+@pytest.mark.parametrize("form", ["csr", "csr_array", "csc", "dense", "float64", "int64", "view"])
+def test_modality__shares_no_memory_with_an_anndata(form: str) -> None:
+    adata = make_adata()
+    adata.uns["array"] = np.arange(3.0)
+    X = sp.csr_matrix(adata.X)
+    adata.X = {"dense": X.toarray(), "csc": X.tocsc(), "csr_array": sp.csr_array(X)}.get(
+        form, X.astype(form) if form in ("float64", "int64") else X
+    )
+    if form == "view":
+        adata = adata[5:20]
+    modality = Modality(adata)
+    assert_nothing_shared(modality, adata)
+    assert_nothing_shared(modality.to_anndata(), modality)
+
+
+def test_modality__keeps_counts_that_scanpy_changes_in_place() -> None:
+    """`normalize_total` and `log1p` write into dense values; ours stay the counts."""
+    counts = make_counts(20, 8).toarray().astype(np.float32) + 1
+    adata = ad.AnnData(counts.copy())
+    mdata = MuData({"rna": adata})
+    assert mdata["rna"].X.sum() == counts.sum()
+    sc.pp.normalize_total(adata, target_sum=1)
+    sc.pp.log1p(adata)
+    assert not np.array_equal(adata.X, counts)
+    np.testing.assert_array_equal(mdata["rna"].X.toarray(), counts)
+
+
+def test_modality__keeps_what_it_was_given() -> None:
+    """Arrays and tables given one by one are copied too."""
+    X, obs = np.ones((3, 2)), pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=list("xyz"))
+    unsorted = sp.csr_matrix((np.array([1.0, 2.0]), np.array([1, 0]), np.array([0, 2, 2, 2])))
+    modality = Modality(X, obs=obs, layers={"sparse": unsorted})
+    X[:], unsorted.data[:] = 9, 9
+    obs["a"] = 9.0
+    obs["new"] = 1
+    modality.obs_names = list("uvw")
+    assert modality.X.toarray().tolist() == [[1, 1]] * 3
+    assert modality.layers["sparse"].toarray().tolist() == [[2, 1], [0, 0], [0, 0]]
+    assert (modality.obs["a"].tolist(), list(modality.obs)) == ([1, 2, 3], ["a"])
+    assert obs.index.tolist() == list("xyz")
+
+
+@pytest.mark.parametrize(
+    "select",
+    [lambda m: m.copy(), lambda m: m[:20], lambda m: m[:, [2, 1]], lambda m: m[[3, 1], 2:]],
+    ids=["copy", "cells", "features", "both"],
+)
+def test_modality__selection_shares_counts_alone(select: Any) -> None:
+    modality = Modality(make_adata())
+    modality.uns["array"] = np.arange(3.0)
+    selected = select(modality)
+    assert_nothing_shared(selected, modality, but=("X", "layers", "raw"))
+    assert not np.shares_memory(
+        selected.raw.var["j"].to_numpy(),
+        modality.raw.var["j"].to_numpy(),  # type: ignore[union-attr]
+    )
+    assert selected.X.source is modality.X.source
+
+
+def test_modality__anndata_backed_by_a_file(tmp_path: Any) -> None:
+    ad.AnnData(make_counts(5, 4)).write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    with pytest.raises(
+        ArgumentError,
+        match=r"`adata` is an AnnData backed by a file, .*lazymu\.read\('.*a\.h5ad'\)",
+    ):
+        Modality(backed)
+    backed.file.close()
 
 
 # --- selections ----------------------------------------------------------------------------------

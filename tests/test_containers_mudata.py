@@ -408,6 +408,19 @@ def test_mudata__selection_is_independent() -> None:
     assert mdata["rna"].X.steps == ()
 
 
+def test_mudata__selection_and_export_share_no_arrays() -> None:
+    mdata = make_mudata()
+    for other in (mdata.copy(), mdata[:, ["g1"]], mdata[["cell1"]], mdata.to_mudata()):
+        for slot in ("obsm", "varm", "obsp"):
+            for value in getattr(other, slot).values():
+                (value.data if sp.issparse(value) else value)[...] = 0
+        other.uns["note"]["deep"].append(2)
+        other.obs["number"] = 0
+    assert_in_line(mdata)
+    assert mdata.varm["V"][:, 0].tolist() == list(range(8))
+    assert mdata.uns["note"] == {"deep": [1]}
+
+
 def test_mudata__tutorials_filter() -> None:
     mdata = make_mudata()
     mask = (mdata.obs["number"] >= 2) & (mdata.obs["number"] <= 8)
@@ -441,6 +454,7 @@ def test_mudata__name_of_a_modality_or_of_a_cell() -> None:
     ("call", "message"),
     [
         (lambda m: m.mod.__setitem__("a/b", m["rna"]), r"`modality` is 'a/b', .* name without '/'"),
+        (lambda m: MuData(m), r"`mod` is a MuData, .* modalities by name; pass a dict.* \.mod\."),
         (lambda m: MuData(dict(m.mod), axis=2), r"`axis` is 2, but modalities share cells \(0\)"),
         (lambda m: m.obsm.__setitem__("a", np.ones((3, 1))), r"`obsm\['a'\]` is of shape \(3, 1\)"),
         (lambda m: m.obsp.__setitem__("a", np.ones((10, 3))), r"`obsp\['a'\]` is .*\(10, 10\)"),

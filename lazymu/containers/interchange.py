@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy as copying
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lazymu.errors import ArgumentError, explain
 from lazymu.io.elements import ModalityElements, RawElements
 from lazymu.stream.matrix import LazyMatrix
 
@@ -19,22 +22,36 @@ if TYPE_CHECKING:
 
 
 def elements_of_anndata(adata: Any) -> ModalityElements:
-    """Return the parts of an AnnData in memory; its matrices are shared, its tables copied."""
+    """Return the parts of an AnnData in memory, copied.
+
+    Raises
+    ------
+    ArgumentError
+        If it is backed by a file.
+    """
+    if adata.isbacked:
+        rule, fix = "it must be in memory", f"open its file: lazymu.read({str(adata.filename)!r})"
+        raise ArgumentError(explain("adata", "an AnnData backed by a file", rule, fix))
     raw = adata.raw
     return ModalityElements(
         X=None if adata.X is None else LazyMatrix(adata.X),
         obs=_named(adata.obs),
         var=_named(adata.var),
         layers={name: LazyMatrix(layer) for name, layer in adata.layers.items() if name},
-        obsm=dict(adata.obsm),
-        varm=dict(adata.varm),
-        obsp=dict(adata.obsp),
-        varp=dict(adata.varp),
-        uns=dict(adata.uns),
+        obsm=_copies(adata.obsm),
+        varm=_copies(adata.varm),
+        obsp=_copies(adata.obsp),
+        varp=_copies(adata.varp),
+        uns=copying.deepcopy(dict(adata.uns)),
         raw=None
         if raw is None
-        else RawElements(LazyMatrix(raw.X), _named(raw.var), dict(raw.varm)),
+        else RawElements(LazyMatrix(raw.X), _named(raw.var), _copies(raw.varm)),
     )
+
+
+def _copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays that share no memory with an AnnData's, nor are views of it."""
+    return {key: value.copy() for key, value in arrays.items()}
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,16 +69,16 @@ def anndata_of(modality: Modality) -> ad.AnnData:
         obs=modality.obs.copy(),
         var=modality.var.copy(),
         layers={name: layer.to_memory() for name, layer in parts.layers.items()},
-        obsm=dict(modality.obsm),
-        varm=dict(modality.varm),
-        obsp=dict(modality.obsp),
-        varp=dict(modality.varp),
-        uns=modality.uns.copy(),
+        obsm=_copies(modality.obsm),
+        varm=_copies(modality.varm),
+        obsp=_copies(modality.obsp),
+        varp=_copies(modality.varp),
+        uns=copying.deepcopy(modality.uns.copy()),
     )
     if modality.raw is not None:
         raw = modality.raw.elements
         X, obs = raw.X.to_memory(), modality.obs[[]].copy()
-        adata.raw = ad.AnnData(X, obs=obs, var=raw.var.copy(), varm=dict(raw.varm))
+        adata.raw = ad.AnnData(X, obs=obs, var=raw.var.copy(), varm=_copies(raw.varm))
     return adata
 
 
@@ -81,9 +98,9 @@ def mudata_of(mdata: MuData) -> md.MuData:
             getattr(joint, slot)[key] = values[key]
     for slot in ("varm", "varp"):
         for key, value in getattr(mdata, slot).items():
-            getattr(joint, slot)[key] = value
+            getattr(joint, slot)[key] = value.copy()
     for key, value in mdata.uns.items():
-        joint.uns[key] = value
+        joint.uns[key] = copying.deepcopy(value)
     return joint
 
 

@@ -102,6 +102,13 @@ class AxisArrays(LazyDict):
         """Return the arrays of some entries, tables with new names; those not read stay unread."""
         return {key: self._taken(value, index, names) for key, value in self._values.items()}
 
+    def copies(self) -> dict[str, Any]:
+        """Return arrays that share no memory with these; those not read yet stay so."""
+        return {
+            key: value if isinstance(value, Deferred) else value.copy()
+            for key, value in self._values.items()
+        }
+
     def _taken(self, value: Any, index: Int64s, names: pd.Index | None) -> Any:
         if isinstance(value, Deferred):
             return Deferred(lambda: self._taken(value.read(), index, names))

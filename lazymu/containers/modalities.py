@@ -13,6 +13,10 @@ class Modalities(MutableMapping[str, Modality]):
     """`mdata.mod`: modalities by name, in order."""
 
     def __init__(self, mod: Mapping[str, Any]) -> None:
+        if not isinstance(mod, Mapping):
+            rule = "it must be modalities by name"
+            got = f"a {type(mod).__name__}"
+            raise ArgumentError(explain("mod", got, rule, "pass a dict; of a MuData, its .mod"))
         self._mod: dict[str, Modality] = {}
         for name, modality in mod.items():
             self[name] = modality

@@ -33,7 +33,7 @@ class Modality:
     ----------
     X
         A lazy matrix, a NumPy array or scipy matrix (obs, var), an AnnData (then nothing else may
-        be given), or None.
+        be given), or None. What is in memory is copied.
     obs, var
         Annotation of cells and features; their index holds the names.
     layers
@@ -46,7 +46,9 @@ class Modality:
     Notes
     -----
     Selections (`mod[cells, genes]`) are modalities of their own: they share the stored counts,
-    but changing one does not change the other.
+    but changing one does not change the other. Nor does changing, in place, an AnnData or an array
+    that a modality was made of: its matrices, tables and arrays are copied. That takes their size
+    in memory once more, until you let go of yours; ``lazymu.read`` of a file takes none.
 
     Examples
     --------
@@ -254,7 +256,7 @@ class Modality:
     @raw.setter
     def raw(self, value: Modality | Raw | None) -> None:
         if isinstance(value, Modality):
-            elements = RawElements(value.X, value.var.copy(), value.varm.deferred())
+            elements = RawElements(value.X, value.var.copy(), value.varm.copies())
             value = Raw(elements, value.obs_names)
         if value is not None and value.X.shape[0] != self.n_obs:
             got, rule = f"{value.X.shape[0]} cells", f"it must have the modality's {self.n_obs}"
@@ -277,9 +279,13 @@ class Modality:
         rows = positions_of(cells, self.obs_names, axis=0)
         cols = positions_of(features, self.var_names, axis=1)
         parts = self.to_elements()
-        if rows is not None:
+        if rows is None:
+            parts.obsm, parts.obsp = self._obsm.copies(), self._obsp.copies()
+        else:
             parts = self._with_obs(parts, rows)
-        if cols is not None:
+        if cols is None:
+            parts.varm, parts.varp = self._varm.copies(), self._varp.copies()
+        else:
             parts = self._with_vars(parts, cols)
         selected = Modality.from_elements(parts)
         selected._detach()
@@ -304,6 +310,10 @@ class Modality:
     def _detach(self) -> None:
         """Give the modality tables and `uns` of its own."""
         self._obs, self._var = self._obs.copy(), self._var.copy()
+        if self._raw is not None:
+            raw = self._raw.elements
+            own = RawElements(raw.X, raw.var.copy(), copying.deepcopy(raw.varm))
+            self._raw = Raw(own, self.obs_names)
         self._uns = LazyDict(copying.deepcopy(self._uns.deferred()))
 
     def subset_obs(self, cells: Any) -> None:
@@ -323,7 +333,7 @@ class Modality:
             self._fill(parts)
 
     def copy(self) -> Modality:
-        """Return a modality that shares stored counts, but no annotation, with this one."""
+        """Return a modality that shares stored counts, but nothing else, with this one."""
         return self[:, :]
 
     # --- to others -------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class MuData:
     Parameters
     ----------
     mod
-        Modalities by name: AnnData objects or :class:`Modality`.
+        Modalities by name: AnnData objects, which are copied, or :class:`Modality`.
     axis
         The axis that modalities share: 0 cells, 1 features, -1 both.
 
@@ -303,11 +303,11 @@ class MuData:
                 slice(None) if own_cols is None else own_cols[own_cols >= 0],
             ]
         for axis, index in enumerate((rows, cols)):
-            if index is not None:
-                setattr(parts, ("obs", "var")[axis], self._tables[axis].iloc[index])
-                for slot in ARRAYS[axis]:
-                    setattr(parts, slot, self._arrays[slot].take(index))
-        parts.obs, parts.var = _copied(parts.obs), _copied(parts.var)
+            table = self._tables[axis] if index is None else self._tables[axis].iloc[index]
+            setattr(parts, ("obs", "var")[axis], table.copy())
+            for slot in ARRAYS[axis]:
+                arrays = self._arrays[slot]
+                setattr(parts, slot, arrays.copies() if index is None else arrays.take(index))
         parts.uns = copying.deepcopy(parts.uns)
         selected = MuData.__new__(MuData)
         selected._fill(mod, parts)
@@ -322,7 +322,7 @@ class MuData:
         return index[np.argsort(owner[index], kind="stable")]
 
     def copy(self) -> MuData:
-        """Return a MuData that shares stored counts, but no annotation, with this one."""
+        """Return a MuData that shares stored counts, but nothing else, with this one."""
         return self._select(None, None)
 
     # --- to others -------------------------------------------------------------------------------
@@ -368,10 +368,6 @@ class MuData:
             lines.append(f"    {name}: {modality.n_obs} × {modality.n_vars}")
             lines += [f"  {line}" for line in rest]
         return "\n".join(lines)
-
-
-def _copied(table: pd.DataFrame | None) -> pd.DataFrame | None:
-    return None if table is None else table.copy()
 
 
 def _same(seen: Mapping[str, pd.Index] | None, now: Mapping[str, pd.Index]) -> bool:

@@ -16,9 +16,9 @@ def as_names(names: Any) -> pd.Index:
 
 
 def as_table(given: Any, length: int | None, what: str) -> pd.DataFrame:
-    """Return annotation as a table of the axis' length whose index are strings."""
+    """Return annotation as a table of its own, of the axis' length, whose index are strings."""
     index = as_names(range(length or 0)) if given is None else None
-    table = given if isinstance(given, pd.DataFrame) else pd.DataFrame(given, index=index)
+    table = given.copy() if isinstance(given, pd.DataFrame) else pd.DataFrame(given, index=index)
     if length is not None and len(table) != length:
         rule = f"it must have one row for each of the {length} entries of its axis"
         raise ArgumentError(explain(what, f"{len(table)} rows", rule, "align it first"))

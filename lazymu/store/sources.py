@@ -181,13 +181,16 @@ class DenseSource:
 
 
 class MemorySource:
-    """A matrix that is in memory already: dense, or sparse of any format."""
+    """A matrix that is in memory already: dense, or sparse of any format.
+
+    Its values are copied, so that whoever gave it may change it in place.
+    """
 
     def __init__(self, X: Any) -> None:
         self.is_dense = not sp.issparse(X)
         encoding = "array"
         if self.is_dense:
-            self._X: Any = np.asarray(X)
+            self._X: Any = np.array(X)
             if self._X.ndim != 2:
                 got = f"{self._X.ndim}-dimensional"
                 raise ArgumentError(
@@ -197,6 +200,9 @@ class MemorySource:
             csr = sp.csr_matrix(X)
             encoding = "csc_matrix" if X.format == "csc" else "csr_matrix"
             self._X = canonical_csr(csr.data, csr.indices, csr.indptr, csr.shape)
+            for part in ("data", "indices", "indptr"):
+                if np.may_share_memory(getattr(self._X, part), getattr(X, part, None)):
+                    setattr(self._X, part, getattr(self._X, part).copy())
         self.shape = (int(self._X.shape[0]), int(self._X.shape[1]))
         self.dtype = native_dtype(self._X.dtype)
         self.origin = Origin(str(np.asarray(X).dtype if self.is_dense else X.dtype), encoding)
