@@ -49,7 +49,7 @@ def rank_by_dispersion(
     chosen: int | Cutoffs,
     expressed_only: bool = False,
 ) -> pd.DataFrame:
-    """Return means, dispersions, normalised dispersions and the choice for one set of cells.
+    """Return means, their bins, dispersions and the choice of features for one set of cells.
 
     With ``d_j = variance_j / mean_j`` (``seurat``: its logarithm, and ``log1p`` of the mean), the
     features are put into bins by mean; ``d`` is normalised to ``(d_j - a) / s`` with the bin's
@@ -67,19 +67,28 @@ def rank_by_dispersion(
     chosen
         The number of features to choose, or the intervals in which they are chosen.
     expressed_only
-        Leave features without counts out: all their numbers become 0.
+        Leave features without counts out: all their numbers become 0, and they are in no bin.
     """
-    columns = (keys.MEANS, keys.DISPERSIONS, keys.DISPERSIONS_NORM, keys.HIGHLY_VARIABLE)
-    taking_part = mean > 0 if expressed_only else np.ones(len(mean), dtype=bool)
-    values = [np.zeros(len(mean)) for _ in columns[:3]]
+    taking_part = np.flatnonzero((mean > 0) | (not expressed_only))
+    values = np.zeros((3, len(mean)))
     highly_variable = np.zeros(len(mean), dtype=bool)
-    if taking_part.any():
+    codes, edges = np.full(len(mean), -1), None
+    if len(taking_part):
         means, dispersions = mean_and_dispersion(mean[taking_part], variance[taking_part], flavor)
-        normalized = normalized_dispersions(means, dispersions, flavor, n_bins)
-        for column, found in zip(values, (means, dispersions, normalized), strict=True):
-            column[taking_part] = found
+        bins = mean_bins(means, flavor, n_bins)
+        normalized = normalized_dispersions(dispersions, bins, flavor)
+        values[:, taking_part] = means, dispersions, normalized
         highly_variable[taking_part] = choose(means, normalized, chosen)
-    return pd.DataFrame(dict(zip(columns, (*values, highly_variable), strict=True)))
+        codes[taking_part], edges = bins.codes, bins.categories
+    return pd.DataFrame(
+        {
+            keys.MEANS: values[0],
+            keys.DISPERSIONS: values[1],
+            keys.MEAN_BIN: pd.Categorical.from_codes(codes, edges, ordered=True),
+            keys.DISPERSIONS_NORM: values[2],
+            keys.HIGHLY_VARIABLE: highly_variable,
+        }
+    )
 
 
 def mean_and_dispersion(
@@ -94,23 +103,27 @@ def mean_and_dispersion(
     return mean, dispersion
 
 
-def normalized_dispersions(
-    means: Float64s, dispersions: Float64s, flavor: Flavor, n_bins: int
-) -> Float64s:
-    """Return dispersions centred and scaled among the features of a bin of means."""
+def mean_bins(means: Float64s, flavor: Flavor, n_bins: int) -> pd.Categorical:
+    """Return the interval of means that each feature is in."""
     if flavor == "seurat":
-        bins = pd.cut(means, bins=n_bins, labels=False)
-        grouped = pd.Series(dispersions).groupby(bins)
+        equal: pd.Categorical = pd.cut(means, bins=n_bins)
+        return equal
+    # A percentile may be the mean of one feature, which must not fall on either side by noise.
+    compared = without_noise(means)
+    percentiles = np.unique(np.percentile(compared, np.arange(10, 105, 5)))
+    bins: pd.Categorical = pd.cut(compared, bins=[-np.inf, *percentiles, np.inf])
+    return bins
+
+
+def normalized_dispersions(dispersions: Float64s, bins: pd.Categorical, flavor: Flavor) -> Float64s:
+    """Return dispersions centred and scaled among the features of a bin of means."""
+    grouped = pd.Series(dispersions).groupby(bins.codes)
+    if flavor == "seurat":
         center, spread = grouped.transform("mean"), grouped.transform("std")
         # A bin of one feature has no spread: scanpy gives the feature 1.
         alone = spread.isna()
         center, spread = center.mask(alone, 0.0), spread.mask(alone, center)
     else:
-        # A percentile may be the mean of one feature, which must not fall on either side by noise.
-        compared = without_noise(means)
-        edges = np.unique(np.percentile(compared, np.arange(10, 105, 5)))
-        bins = np.searchsorted(edges, compared, side="left")
-        grouped = pd.Series(dispersions).groupby(bins)
         center, spread = grouped.transform("median"), grouped.transform(_scaled_mad)
     with np.errstate(divide="ignore", invalid="ignore"):
         normalized: Float64s = (dispersions - center.to_numpy()) / spread.to_numpy()

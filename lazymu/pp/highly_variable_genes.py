@@ -21,6 +21,8 @@ from lazymu.stream import LazyMatrix, matrix_sums
 logger = logging.getLogger("lazymu")
 AnyFlavor = Literal["seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper"]
 DEFAULT_TOP_V3 = 2000
+RETURNED_ONLY = [keys.MEAN_BIN, keys.GENE_NAME]
+"""Columns that are returned, as scanpy returns them, but not written."""
 
 
 def highly_variable_genes(
@@ -100,7 +102,9 @@ def highly_variable_genes(
     Writes into `var`: ``highly_variable`` and ``means``; ``dispersions``, ``dispersions_norm``; or
     ``variances``, ``variances_norm``, ``highly_variable_rank``; with a batch_key also
     ``highly_variable_nbatches`` and, but for the ``v3`` flavours,
-    ``highly_variable_intersection``. Sets ``uns["hvg"] = {"flavor": flavor}``.
+    ``highly_variable_intersection``. Sets ``uns["hvg"] = {"flavor": flavor}``. A table that is
+    returned also has ``mean_bin`` (intervals; scanpy 1.12 turns them into text), or ``gene_name``
+    (``v3``).
 
     A ``v3`` flavour asked of a normalised matrix takes the counts that it was made of; where `X`
     was stored normalised, it takes ``layers["counts"]`` if there is one.
@@ -137,6 +141,7 @@ def highly_variable_genes(
             n_top_genes=n_top_genes or DEFAULT_TOP_V3,
             check_values=check_values,
         )
+        table.insert(2, keys.GENE_NAME, modality.var_names.to_numpy(dtype=object))
         if batch_key is None:
             table = table.drop(columns=keys.HIGHLY_VARIABLE_NBATCHES)
     else:
@@ -210,7 +215,7 @@ def _result(
     table = table.set_axis(modality.var_names, axis=0)
     if not inplace:
         return table[chosen] if subset else table
-    for column in table:
+    for column in table.columns.difference(RETURNED_ONLY, sort=False):
         values = table[column].to_numpy()
         single = column == keys.DISPERSIONS_NORM
         modality.var[column] = values.astype(np.float32) if single else values
