@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymu.errors import NotCountsError
-from lazymu.stream import LazyMatrix, matrix_sums, require_counts
+from lazymu.stream import LazyMatrix, matrix_sums, rare, require_counts
 from lazymu.stream.steps import Log1p
 from lazymu.stream.sums import Extremes, MatrixSums, cell_sums, feature_sums
 from tests.conftest import make_counts
@@ -162,3 +162,50 @@ def test_extremes__merge_bounds_both() -> None:
     assert merged == Extremes(-1.0, 9.0, all_finite=False, all_integer=False)
     assert not merged.are_counts
     assert Extremes(0.0, 2.5, all_finite=True, all_integer=False).are_counts
+
+
+def known_after_a_cell_filter(X: sp.csr_matrix) -> LazyMatrix:
+    """Return every second cell of a matrix whose sums are known, its own sums made in a pass."""
+    whole = LazyMatrix(X)
+    matrix_sums(whole)
+    half = whole[::2]
+    matrix_sums(half)
+    return half
+
+
+def test_cell_sums__stay_known_when_rare_features_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = make_counts(40, 30, density=0.2)
+    monkeypatch.setattr(rare, "MAX_ENTRIES", int(np.sort(X.getnnz(axis=0))[:12].sum()))
+    half = known_after_a_cell_filter(X)
+    common = np.flatnonzero(X.getnnz(axis=0) >= np.sort(X.getnnz(axis=0))[9])
+    assert len(common) < 30
+    with raise_if_dask_computes():
+        sums = cell_sums(half[:, common])
+        np.testing.assert_array_equal(cell_sums(half[:, common][::3]).total, sums.total[::3])
+    kept = X[::2][:, common]
+    np.testing.assert_array_equal(sums.total, kept.sum(axis=1).A1)
+    np.testing.assert_array_equal(sums.nnz, kept.getnnz(axis=1))
+
+
+def test_cell_sums__cost_a_pass_when_a_common_feature_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = make_counts(40, 30, density=0.2)
+    monkeypatch.setattr(rare, "MAX_ENTRIES", int(np.sort(X.getnnz(axis=0))[:12].sum()))
+    half = known_after_a_cell_filter(X)
+    kept = np.delete(np.arange(30), int(np.argmax(X.getnnz(axis=0))))
+    with counting_scheduler() as scheduler:
+        sums = cell_sums(half[:, kept])
+    assert scheduler.n_computes == 1
+    np.testing.assert_array_equal(sums.total, X[::2][:, kept].sum(axis=1).A1)
+
+
+def test_cell_sums__fractions_are_summed_anew() -> None:
+    X = make_counts(40, 30, density=0.2) * np.float32(0.1)
+    half = known_after_a_cell_filter(X)
+    with counting_scheduler() as scheduler:
+        sums = cell_sums(half[:, 1:])
+    assert scheduler.n_computes == 1
+    np.testing.assert_allclose(sums.total, X[::2][:, 1:].sum(axis=1, dtype=np.float64).A1)

@@ -57,8 +57,10 @@ def filter_genes(
     Writes ``var["n_cells"]`` and ``var["n_counts"]``, each where it is limited. Logs one line.
 
     Passes over X: none where the sums of features are known (they are on a converted store, and
-    after QC of the same cells), else one. Nothing is moved: later passes skip the features.
-    Memory: 17 bytes for each feature, and 16 for each and thread in a pass.
+    after QC of the same cells), else one. Nothing is moved: later passes skip the features. Where
+    those that go are rare, the cells' totals stay known, so that normalising needs no pass.
+    Memory: 17 bytes for each feature, and 16 for each and thread in a pass; 12 MB for the entries
+    of rare features.
 
     Examples
     --------

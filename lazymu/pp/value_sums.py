@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lazymu.stream import LazyMatrix, MatrixSums, Reducer, run_pass
+from lazymu.stream import LazyMatrix, MatrixSums, Reducer, matrix_sums, run_pass
 from lazymu.stream.steps import Astype
 from lazymu.stream.sums import CellSums, FeatureSums, SumsReducer, cell_sums, feature_sums
 
@@ -27,6 +27,8 @@ def sums_and(
     """
     if (known := known_sums(matrix)) is not None:
         return known, run_pass(matrix, *reducers, label=label) if reducers else ()
+    if is_raw(matrix) and not reducers:
+        return matrix_sums(matrix), ()
     sums, *results = run_pass(matrix, SumsReducer(matrix.shape), *reducers, label=label)
     if is_raw(matrix):
         matrix.cache.fill(sums)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lazymu.typing import Int64s
 
 if TYPE_CHECKING:
+    from lazymu.stream.rare import RareEntries
     from lazymu.stream.sums import CellSums, Extremes, FeatureSums, MatrixSums
 
 
 class SumsCache:
     """Sums of one selection of raw counts, made when first needed.
 
-    Selecting cells keeps the cells' sums, selecting features keeps the features' sums; the other
-    half is lost. That all values are finite, whole and not negative holds for every selection of
-    a matrix for which it holds.
+    Selecting cells keeps the cells' sums, selecting features keeps the features' sums. The other
+    half is lost, but for the cells' sums where all features that were dropped are rare ones whose
+    entries are known. That all values are finite, whole and not negative holds for every selection
+    of a matrix for which it holds.
     """
 
     def __init__(
@@ -31,10 +35,12 @@ class SumsCache:
         self._cells: CellSums | None = None
         self._features: FeatureSums | None = None
         self._extremes: Extremes | None = None
+        self._rare: RareEntries | None = None
 
-    def fill(self, sums: MatrixSums) -> None:
-        """Keep all sums, as a pass has made them."""
+    def fill(self, sums: MatrixSums, rare: RareEntries | None = None) -> None:
+        """Keep all sums, as a pass has made them, and the entries of rare features."""
         self._cells, self._features, self._extremes = sums.cells, sums.features, sums.extremes
+        self._rare = rare
 
     def _load(self) -> None:
         if self._loader is not None:
@@ -45,10 +51,19 @@ class SumsCache:
     def cells(self) -> CellSums | None:
         """Return the cells' sums where they are known."""
         self._load()
-        if self._cells is None and self._parent is not None and self._cols is None:
-            known = self._parent.cells()
+        if self._cells is None and self._parent is not None:
+            whole, cols = self._parent, self._cols
+            known = whole.cells() if cols is None else whole.cells_of(cols)
             self._cells = known if known is None or self._rows is None else known.take(self._rows)
         return self._cells
+
+    def cells_of(self, cols: Int64s) -> CellSums | None:
+        """Return the cells' sums over some features, where all others are known entry by entry."""
+        cells, features, rare = self.cells(), self.features(), self._rare
+        if cells is None or features is None or rare is None:
+            return None
+        entries = rare.of(np.setdiff1d(np.arange(len(features.nnz)), cols))
+        return None if entries is None else cells.less(entries)
 
     def features(self) -> FeatureSums | None:
         """Return the features' sums where they are known."""
@@ -58,6 +73,14 @@ class SumsCache:
             keep = self._cols
             self._features = known if known is None or keep is None else known.take(keep)
         return self._features
+
+    def feature_bounds(self) -> Int64s | None:
+        """Return upper bounds on the features' numbers of values: of this or of more cells."""
+        if (known := self.features()) is not None:
+            return known.nnz
+        if self._parent is None or (bounds := self._parent.feature_bounds()) is None:
+            return None
+        return bounds if self._cols is None else bounds[self._cols]
 
     def extremes(self) -> Extremes | None:
         """Return bounds on the values where they are known."""

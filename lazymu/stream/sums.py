@@ -12,6 +12,7 @@ import numpy as np
 
 from lazymu.errors import NotCountsError, explain
 from lazymu.stream.passes import run_pass
+from lazymu.stream.rare import RareReducer, rare_features
 from lazymu.stream.reducers import Block, Reducer, RowPieces
 from lazymu.typing import CSR, Array, Float64s, Int64s
 
@@ -28,6 +29,11 @@ class CellSums(NamedTuple):
     def take(self, index: Int64s) -> CellSums:
         """Return the sums of some cells."""
         return CellSums(self.total[index], self.nnz[index])
+
+    def less(self, X: CSR) -> CellSums:
+        """Return the sums without the entries of ``X`` (obs, some features)."""
+        total = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+        return CellSums(self.total - total, self.nnz - np.diff(X.indptr))
 
 
 class FeatureSums(NamedTuple):
@@ -147,8 +153,15 @@ def matrix_sums(matrix: LazyMatrix) -> MatrixSums:
     if cells is not None and features is not None and extremes is not None:
         return MatrixSums(cells, features, extremes)
     sums: MatrixSums
-    (sums,) = run_pass(counts, SumsReducer(counts.shape), label="sums")
-    counts.cache.fill(sums)
+    bounds = counts.cache.feature_bounds()
+    if bounds is None:
+        (sums,) = run_pass(counts, SumsReducer(counts.shape), label="sums")
+        counts.cache.fill(sums)
+        return sums
+    rare = RareReducer(counts.shape, rare_features(bounds))
+    sums, entries = run_pass(counts, SumsReducer(counts.shape), rare, label="sums")
+    # Differences of whole numbers are exact, others would leave rounding errors.
+    counts.cache.fill(sums, entries if sums.extremes.all_integer else None)
     return sums
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
@@ -20,12 +20,14 @@ def _native_threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_native_thread() -> AbstractContextManager[object]:
+@contextmanager
+def one_native_thread() -> Iterator[None]:
     """Hold BLAS and OpenMP to one thread for the length of a ``with`` block.
 
     What is parallel is the blocks, and short vectors are slower with threads than without.
     """
-    return _native_threads().limit(limits=1)
+    with _native_threads().limit(limits=1):
+        yield
 
 
 def for_row_blocks(

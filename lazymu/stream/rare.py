@@ -1,0 +1,79 @@
+"""Entries of rare features, kept so that a filter of features leaves the cells' sums known.
+
+A filter that drops features seen in a few cells changes the totals of those cells alone. The pass
+that sums up a matrix keeps the entries of its rarest features; when these are dropped, their
+share is taken off, and the cells' sums cost no pass.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from lazymu.store.sources import assemble_csr
+from lazymu.stream.reducers import Block, Reducer, RowPieces
+from lazymu.typing import CSR, Int64s
+
+MAX_ENTRIES = 1 << 20
+"""Entries that are kept: 12 MiB."""
+
+
+class RareEntries(NamedTuple):
+    """The raw counts of a matrix's rarest features."""
+
+    features: Int64s
+    """Their positions, ascending."""
+    X: CSR
+    """(obs, features)"""
+
+    def of(self, dropped: Int64s) -> CSR | None:
+        """Return the entries of some features, None where not all are among the rare ones."""
+        at = np.searchsorted(self.features, dropped)
+        if np.any(at == len(self.features)) or np.any(self.features[at] != dropped):
+            return None
+        X: CSR = self.X[:, at]
+        return X
+
+
+def rare_features(at_most: Int64s) -> Int64s:
+    """Return the positions of the rarest features, given bounds on their numbers of entries."""
+    order = np.argsort(at_most, kind="stable")
+    n_kept = int(np.searchsorted(np.cumsum(at_most[order]), MAX_ENTRIES, side="right"))
+    return np.sort(order[:n_kept]).astype(np.int64)
+
+
+class RareReducer(Reducer[RowPieces, RareEntries]):
+    """Collects the entries of some features."""
+
+    def __init__(self, shape: tuple[int, int], features: Int64s) -> None:
+        self.n_obs, self.features = shape[0], features
+        self.remap = np.full(shape[1], -1, dtype=np.int64)
+        self.remap[features] = np.arange(len(features))
+
+    @property
+    def operand_bytes(self) -> int:
+        return 12 * MAX_ENTRIES + self.remap.nbytes
+
+    def init(self) -> RowPieces:
+        return RowPieces()
+
+    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+        from lazymu.kernels.select import select_cols
+
+        X = block.X
+        parts = select_cols(X.data, X.indices, X.indptr, self.remap)
+        state.append((block.rows, assemble_csr(*parts, (X.shape[0], len(self.features)))))
+        return state
+
+    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
+        a.extend(b)
+        return a
+
+    def finalize(self, state: RowPieces) -> RareEntries:
+        if not state:
+            return RareEntries(self.features, sp.csr_matrix((self.n_obs, len(self.features))))
+        positions = np.concatenate([np.arange(self.n_obs)[rows] for rows, _ in state])
+        X = sp.vstack([piece for _, piece in state], format="csr")
+        return RareEntries(self.features, X[np.argsort(positions, kind="stable")])
