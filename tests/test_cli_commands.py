@@ -108,7 +108,10 @@ def test_run__every_parameter_has_a_flag_with_its_default() -> None:
         (("info", "nope.zarr"), "there is no such file or folder"),
         (("plot", "nope.zarr", "--color", "a"), "there is no such file or folder"),
         (("export", "nope.zarr", "x.h5mu"), "there is no such file or folder"),
-        (("simulate", "citeseq", "x.h5", "--n-cells", "0"), "`n_cells` is 0, but it must be 1"),
+        (("simulate", "x.h5", "--cells", "0"), "`n_cells` is 0, but it must be 1"),
+        (("simulate", "x.h5", "--peaks", "500"), "`n_peaks` is 500, but a 10x .h5 file is written"),
+        (("simulate", "x.zarr", "--genes", "9"), "`n_genes` is 9, but the simulation needs"),
+        (("simulate", "x.h5ad"), "what can be simulated is .zarr, .h5mu, .h5"),
         (("demo", "nope.h5mu"), "there is no such file or folder"),
     ],
 )
@@ -164,12 +167,31 @@ def test_plot__other_embeddings_and_formats(ran: tuple[Path, str], tmp_path: Pat
     assert b"<svg" in picture.read_bytes()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("multiome", "a.h5mu"), ("citeseq", "a.h5")])
-def test_simulate__writes_what_read_opens(kind: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "widths", "modalities"),
+    [
+        ("a.zarr", ("--genes", 300, "--peaks", 500), {"rna": 300, "atac": 500}),
+        ("a.h5mu", ("--peaks", 0, "--proteins", 8), {"rna": 36_601, "prot": 8}),
+        ("a.h5", ("--genes", 300), {"rna": 300, "prot": 20}),
+    ],
+)
+def test_simulate__writes_what_read_opens(
+    name: str, widths: tuple[object, ...], modalities: dict[str, int], tmp_path: Path
+) -> None:
     path = tmp_path / name
-    assert str(path) in done("simulate", kind, path, "--n-cells", 20)
-    assert lazymu.read(path).n_obs == 20
-    assert "exists" in failed("simulate", kind, path, "--n-cells", 20)
+    arguments = ("simulate", path, "--cells", 40, *widths)
+    assert done(*arguments, "--clusters", 3, "--batches", 4).strip() == str(path)
+    found = lazymu.read(path)
+    assert {name: modality.shape for name, modality in found.mod.items()} == {
+        name: (40, width) for name, width in modalities.items()
+    }
+    if name != "a.h5":  # a 10x file has no room for the truth
+        assert found.obs["cell_type"].nunique() == 3
+        assert found.obs["batch"].nunique() == 4
+    assert "exists" in failed(*arguments)
+    before = found["rna"].X.to_memory()
+    done(*arguments, "--overwrite", "--seed", 1)
+    assert (lazymu.read(path)["rna"].X.to_memory() != before).nnz > 100
 
 
 @pytest.mark.slow
@@ -178,7 +200,7 @@ def test_demo__ends_with_agreement_store_and_pictures(
 ) -> None:
     monkeypatch.setattr("lazymu.datasets.multiome", small(lazymu.datasets.multiome))
     monkeypatch.setattr("lazymu.datasets.citeseq_10x", small(lazymu.datasets.citeseq_10x))
-    text = done("demo", "--out", tmp_path, "--n-cells", 200)
+    text = done("demo", "--out", tmp_path, "--cells", 200)
     for name, title in (("multiome", "Multiome"), ("citeseq", "CITE-seq")):
         last = text[text.rindex(f"Simulated {title}, 200 cells") :]
         assert "ARI" in last

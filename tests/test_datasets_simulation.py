@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
 
-from lazymu.datasets import cells as cells_module
 from lazymu.datasets import profiles
 from lazymu.datasets.assay import SimulatedAssay
-from lazymu.datasets.cells import Cells, simulate_cells
+from lazymu.datasets.cells import CHUNK_CELLS, Cells, barcodes, simulate_cells
 from lazymu.datasets.celltypes import cell_types, proportions
 from lazymu.datasets.designs import simulate_atac, simulate_protein, simulate_rna
-from lazymu.datasets.hdf5 import counts_in_order
 from lazymu.datasets.profiles import CITESEQ_PROTEIN, CITESEQ_RNA, MULTIOME_ATAC, MULTIOME_RNA
 from lazymu.errors import ArgumentError
 from lazymu.settings import settings
@@ -32,11 +31,22 @@ LEVELS = [5, 25, 50, 75, 95]
 
 
 def counts_of(assay: SimulatedAssay) -> sp.csr_matrix:
-    return sp.csr_matrix(sp.vstack(list(counts_in_order(assay))))
+    return assay.read(0, assay.shape[0])
 
 
 def totals(matrix: sp.csr_matrix, axis: int) -> np.ndarray:
     return np.asarray(matrix.sum(axis=axis), dtype=np.float64).ravel()
+
+
+def same_cells(n_cells: int, n_genes: int, depth: float) -> SimulatedAssay:
+    """Return genes of cells of one depth and state."""
+    one_state = simulate_cells(n_cells, n_clusters=1, n_batches=1, seed=1)
+    same_depth = dataclasses.replace(
+        one_state,
+        depth_levels=np.full((n_cells, 3), 0.5),
+        mitochondrial=np.ones(n_cells),
+    )
+    return simulate_rna(same_depth, n_genes, MULTIOME_RNA, depth=depth)
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +141,8 @@ def test_counts__cut_sites_come_in_pairs(many_cells: Cells) -> None:
 def test_counts__mean_and_variance_are_those_of_the_formula() -> None:
     """In cells of one depth and state: mean L p, variance mean (1 + theta)."""
     n_cells = 6000
-    one_state = simulate_cells(n_cells, n_clusters=1, n_batches=1, seed=1)
-    same_depth = dataclasses.replace(
-        one_state,
-        depth_levels=np.full((n_cells, 2), 0.5),
-        mitochondrial=np.ones(n_cells),
-    )
-    assay = simulate_rna(same_depth, 400, MULTIOME_RNA, depth=20.0)
-    matrix = counts_of(assay).toarray().astype(np.float64)
+    assay = same_cells(n_cells, 400, depth=20.0)
+    matrix = counts_of(assay)[:, assay.features].toarray().astype(np.float64)
     events = np.diff(np.concatenate([[0.0], assay.cumulative[0]]))
     theta = assay.log_series / (1 - assay.log_series)
     shares = events * theta / np.log1p(theta)
@@ -152,7 +156,7 @@ def test_counts__mean_and_variance_are_those_of_the_formula() -> None:
 
 
 def test_counts__canonical_csr(many_cells: Cells) -> None:
-    block = simulate_rna(many_cells, 500, MULTIOME_RNA).chunk(0)
+    block = simulate_rna(many_cells, 500, MULTIOME_RNA).read(100, 300)
     assert block.data.dtype == block.indices.dtype == np.int32
     assert block.data.min() >= 1
     inner = np.ones(block.nnz - 1, dtype=bool)
@@ -160,18 +164,81 @@ def test_counts__canonical_csr(many_cells: Cells) -> None:
     assert (np.diff(block.indices)[inner] > 0).all()
 
 
-@pytest.mark.parametrize("n_threads", [1, 4])
-def test_counts__same_for_any_number_of_threads(n_threads: int, many_cells: Cells) -> None:
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_counts__same_for_any_number_of_threads_and_any_blocks(
+    n_threads: int, many_cells: Cells
+) -> None:
     assay = simulate_atac(many_cells, 1000, seed=3)
+    with settings.override(n_threads=1):
+        expected = counts_of(assay)
     with settings.override(n_threads=n_threads):
-        found = list(counts_in_order(assay))
-    assert len(found) == many_cells.n_chunks
-    for k in reversed(range(many_cells.n_chunks)):
-        assert (found[k] != assay.chunk(k)).nnz == 0
+        for start, stop in ((0, 1500), (0, 1), (7, 9), (1200, 1500), (40, 40)):
+            found = assay.read(start, stop)
+            np.testing.assert_array_equal(found.indptr[1:], np.cumsum(np.diff(found.indptr)))
+            assert found.shape == (stop - start, 1000)
+            assert (found != expected[start:stop]).nnz == 0
+
+
+def test_counts__rows_are_no_longer_than_planned(many_cells: Cells) -> None:
+    """The estimate by which memory and room in the file are planned is above, but close."""
+    for make, largest in (
+        (lambda: simulate_rna(many_cells, 20_000, MULTIOME_RNA), 1.25),
+        (lambda: simulate_atac(many_cells, 30_000), 1.2),
+        (lambda: simulate_protein(many_cells, 20), 1.2),
+    ):
+        assay = make()
+        drawn = np.diff(counts_of(assay).indptr)
+        planned = np.diff(assay.indptr)
+        assert (drawn <= planned).all()
+        assert 1 < planned.sum() / drawn.sum() < largest
+
+
+def test_counts__same_where_the_room_planned_is_too_small(many_cells: Cells) -> None:
+    assay = simulate_atac(many_cells, 1000, seed=3)
+    tight = dataclasses.replace(assay)
+    tight.__dict__["indptr"] = np.arange(many_cells.n_cells + 1)
+    assert (counts_of(tight) != counts_of(assay)).nnz == 0
+
+
+def test_counts__distribution_is_numpys_negative_binomial() -> None:
+    """Mean, variance, detection and tail against draws of NumPy with the same parameters."""
+    n_cells = 6000
+    assay = same_cells(n_cells, 300, depth=30.0)
+    events = np.diff(assay.cumulative[0], prepend=0.0)
+    theta = assay.log_series / (1 - assay.log_series)
+    rates = assay.events[0].sum() * events / events.sum()
+    n = rates / np.log1p(theta)  # negative binomial: n log(1 + theta) events on average
+    oracle = np.random.default_rng(8).negative_binomial(n, 1 / (1 + theta), (n_cells, len(n)))
+    found = counts_of(assay)[:, assay.features].toarray()
+    mean = n * theta
+    error = np.sqrt(mean * (1 + theta) / n_cells)
+    for statistic, width in (
+        (lambda X: X.mean(axis=0), error),
+        (lambda X: (X > 0).mean(axis=0), 0.5 / np.sqrt(n_cells)),
+        (lambda X: (X - 2 * mean > 1).mean(axis=0), 0.5 / np.sqrt(n_cells)),
+    ):
+        difference = (statistic(found) - statistic(oracle)) / (np.sqrt(2) * width)
+        assert np.abs(difference).max() < 4.5
+        assert abs(difference.mean()) < 0.25
+    strong = mean > 1
+    ratio = found.var(axis=0)[strong] / oracle.var(axis=0)[strong]
+    assert np.median(ratio) == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(ratio, 1, atol=0.3)
+
+
+def test_counts__features_of_a_cell_are_independent() -> None:
+    """Neighbours on the line of features share no gap: their counts do not go together."""
+    assay = same_cells(6000, 300, depth=30.0)
+    X = counts_of(assay)[:, assay.features].toarray().astype(np.float64)
+    z = (X - X.mean(axis=0)) / X.std(axis=0)
+    neighbours = (z[:, 1:] * z[:, :-1]).mean(axis=0)
+    assert abs(neighbours.mean()) < 4 / np.sqrt(neighbours.size * 6000)
+    following = (z[1:] * z[:-1]).mean(axis=0)
+    assert abs(following.mean()) < 4 / np.sqrt(following.size * 6000)
 
 
 def test_counts__first_cells_do_not_depend_on_how_many_follow() -> None:
-    n_few = cells_module.CHUNK_CELLS + 44
+    n_few = CHUNK_CELLS + 44
     few, more = (simulate_cells(n, n_clusters=8, n_batches=2, seed=5) for n in (n_few, 1000))
     np.testing.assert_array_equal(few.labels, more.labels[:n_few])
     for make in (simulate_atac, simulate_protein):
@@ -181,7 +248,7 @@ def test_counts__first_cells_do_not_depend_on_how_many_follow() -> None:
 
 def test_counts__another_seed_gives_other_counts() -> None:
     def first_block(seed: int) -> sp.csr_matrix:
-        return simulate_atac(simulate_cells(50, 3, 1, seed), 300, seed=seed).chunk(0)
+        return simulate_atac(simulate_cells(50, 3, 1, seed), 300, seed=seed).read(0, 50)
 
     assert (first_block(0) != first_block(1)).nnz > 100
 
@@ -190,6 +257,22 @@ def test_cells__types_come_in_their_proportions(many_cells: Cells) -> None:
     found = np.bincount(many_cells.labels, minlength=12) / many_cells.n_cells
     np.testing.assert_allclose(found, proportions(12), atol=0.03)
     assert many_cells.obs().index.is_unique
+
+
+def test_cells__depths_of_modalities_go_together() -> None:
+    levels = simulate_cells(20_000, n_clusters=2, n_batches=1, seed=2).depth_levels
+    found = np.corrcoef(norm.ppf(levels).T)
+    expected = [[1, 0.5, 0.5], [0.5, 1, 0.25], [0.5, 0.25, 1]]
+    np.testing.assert_allclose(found, expected, atol=0.03)
+
+
+def test_barcodes__are_distinct_and_end_in_the_batch() -> None:
+    batches = np.arange(30_000) % 12
+    names = barcodes(batches)
+    assert len(set(names)) == 30_000
+    assert all(set(name.split("-")[0]) <= set("ACGT") for name in names[:50])
+    assert {len(name.split("-")[0]) for name in names} == {16}
+    assert [int(name.split("-")[1]) for name in names] == (batches + 1).tolist()
 
 
 def nearest_profile(matrix: sp.csr_matrix, labels: np.ndarray) -> np.ndarray:

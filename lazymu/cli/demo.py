@@ -23,7 +23,7 @@ def demo(
     out: Annotated[
         str, typer.Option("--out", "-o", help="Folder for everything written.")
     ] = "demo",
-    n_cells: Annotated[int, typer.Option("--n-cells", help="Cells of simulated data.")] = N_CELLS,
+    n_cells: Annotated[int, typer.Option("--cells", help="Cells of simulated data.")] = N_CELLS,
 ) -> None:
     """Run the whole workflow on data that it simulates, or on a file."""
     folder = Path(out)

@@ -8,84 +8,135 @@ events, each of which brings a logarithmic-series number of counts:
     events              ~ Poisson(L_i p_sj log(1 + theta_j) / theta_j)
     counts of one event ~ LogSeries(theta_j / (1 + theta_j))
 
-The events of a whole cell are therefore one Poisson number of draws from a categorical
-distribution, and features without events cost nothing.
+The events of a whole cell are therefore one Poisson process along the features
+(:mod:`lazymu.kernels.draws`), and features without events cost next to nothing.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from lazymu.datasets.cells import CHUNK_CELLS, Cells
-from lazymu.typing import CSR, Float64s, Int64s
+from lazymu.datasets.cells import Cells
+from lazymu.settings import settings
+from lazymu.store.sources import Origin, assemble_csr
+from lazymu.typing import CSR, Array, Float64s, Int64s, Ints
+
+if TYPE_CHECKING:
+    from lazymu.kernels.draws import Features
+
+# Values that a cell may have beyond their expected number, in standard deviations of a Poisson
+# number: what is planned with.
+_ROOM = 6.0
+_LEVELS = 32  # numbers of events at which the expected number of distinct features is worked out
+_NO_SINGLES = -1.0
 
 
 @dataclass(frozen=True)
 class SimulatedAssay:
-    """Counts of one assay for given cells; :meth:`chunk` makes any part, always the same."""
+    """The source of one assay's counts for given cells; any rows of it are always the same.
+
+    Arrays of features are of those whose mean is not 0.
+    """
 
     var: pd.DataFrame
     cells: Cells
     states: Int64s
     """Row of ``cumulative`` for each cell."""
     library_sizes: Float64s
+    features: Ints
+    """Columns of the features with counts, rising, (n_present,)."""
     cumulative: Float64s
-    """(n_states, n_features): shares of the events, cumulated, in feature order."""
+    """(n_states, n_present): shares of the events, cumulated, in feature order."""
     events_per_count: Float64s
     """(n_states, 2): of the head and of the tail of the features."""
     tail_shares: Float64s
     """Share of a cell's counts that falls on the last ``n_tail`` features."""
     n_tail: int
     log_series: Float64s
-    """(n_features,): theta / (1 + theta)."""
+    """(n_present,): theta / (1 + theta)."""
     single_ends: float | None
     seed: tuple[int, int]
+
+    is_dense = False
+    dtype = np.dtype(np.int32)
+    origin = Origin("int32", "csr_matrix")
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of cells and features."""
-        return self.cells.n_cells, self.cumulative.shape[1]
+        return self.cells.n_cells, len(self.var)
 
-    def chunk(self, index: int) -> CSR:
-        """Return the counts of the cells of one chunk as int32 CSR, indices sorted."""
-        rows = range(index * CHUNK_CELLS, min((index + 1) * CHUNK_CELLS, self.cells.n_cells))
-        # A stream for each kind of draw: a cell does not depend on how many follow it in the chunk.
-        events, sizes, ends = (np.random.default_rng([*self.seed, index, k]) for k in range(3))
-        parts = [self._events(row, events) for row in rows]
-        lengths = np.array([part.size for part in parts])
-        features = np.concatenate(parts)
-        values = sizes.logseries(self.log_series[features])
-        if self.single_ends is not None:
-            values = 2 * values - ends.binomial(values, self.single_ends)
-        owners = np.repeat(np.arange(len(parts)), lengths)
-        return _tally(owners, features, values, (len(parts), self.shape[1]))
+    @cached_property
+    def events(self) -> Float64s:
+        """Expected events of each cell in the head and in the tail, (n_cells, 2)."""
+        shares = np.stack([1 - self.tail_shares, self.tail_shares], axis=1)
+        return self.library_sizes[:, None] * shares * self.events_per_count[self.states]
 
-    def _events(self, row: int, generator: np.random.Generator) -> Int64s:
-        """Return the feature of each event of a cell, rising."""
-        state, tail_share = self.states[row], self.tail_shares[row]
-        shares = np.array([1 - tail_share, tail_share])
-        expected = self.library_sizes[row] * shares * self.events_per_count[state]
-        n_head, n_tail = generator.poisson(expected)
-        cumulative = self.cumulative[state]
-        split = cumulative[-self.n_tail - 1]
-        u = generator.random(n_head + n_tail)
-        u[:n_head] *= split
-        u[n_head:] = split + u[n_head:] * (1 - split)
-        u.sort()
-        features: Int64s = np.searchsorted(cumulative, u, side="right")
-        return features
+    @cached_property
+    def indptr(self) -> Int64s:
+        """Offsets of the cells in values by estimate: more than will be drawn, but for chance."""
+        total = self.events.sum(axis=1)
+        levels = np.geomspace(max(total.min(), 1e-3), max(total.max(), 1e-3), _LEVELS)
+        weights = np.bincount(self.states, minlength=len(self.cumulative)) / len(self.states)
+        shares = np.diff(weights @ self.cumulative, prepend=0.0)
+        distinct = [-np.expm1(-level * shares).sum() for level in levels]
+        expected = np.interp(total, levels, distinct)
+        room = np.minimum(np.ceil(expected + _ROOM * np.sqrt(expected)) + 1, len(self.features))
+        return np.concatenate([[0], np.cumsum(room.astype(np.int64))])
 
+    def read(self, start: int, stop: int) -> CSR:
+        """Return the counts of some cells as int32 CSR, indices sorted; drawn on all threads."""
+        from lazymu.kernels.draws import place_rows
 
-def _tally(owners: Int64s, features: Int64s, values: Int64s, shape: tuple[int, int]) -> CSR:
-    """Add up the values of equal (owner, feature); owners rise, and features within each."""
-    first = np.ones(features.size, dtype=np.bool_)
-    first[1:] = (features[1:] != features[:-1]) | (owners[1:] != owners[:-1])
-    starts = np.flatnonzero(first)
-    data = np.add.reduceat(values, starts) if starts.size else values
-    indptr = np.searchsorted(owners[starts], np.arange(shape[0] + 1))
-    arrays = (data.astype(np.int32), features[starts].astype(np.int32), indptr.astype(np.int32))
-    return sp.csr_matrix(arrays, shape=shape)
+        key, features = self._key, self._lines
+        # The shares of one state stay in the processor's cache while its cells are drawn.
+        order = start + np.argsort(self.states[start:stop], kind="stable")
+        n_parts = min(settings.n_threads, len(order))
+        parts = np.array_split(order, n_parts) if n_parts else []
+        with ThreadPoolExecutor(settings.n_threads) as pool:
+            drawn = list(pool.map(lambda part: self._draw(key, features, part), parts))
+        lengths = np.zeros(stop - start, dtype=np.int64)
+        for part, (_, _, found) in zip(parts, drawn, strict=True):
+            lengths[part - start] = found
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        data, indices = (np.empty(indptr[-1], dtype=np.int32) for _ in range(2))
+        for part, (values, places, _) in zip(parts, drawn, strict=True):
+            place_rows(values, places, part - start, self.features, indptr, data, indices)
+        shape = (stop - start, self.shape[1])
+        return assemble_csr(data, indices, indptr.astype(np.int32), shape)
+
+    def _draw(
+        self, key: np.uint64, features: Features, cells: Int64s
+    ) -> tuple[Array, Array, Int64s]:
+        """Return values and positions among the features of some cells, one cell after another."""
+        from lazymu.kernels.draws import draw_cells
+
+        lengths = np.zeros(len(cells), dtype=np.int64)
+        room = int(np.diff(self.indptr)[cells].sum())
+        while True:
+            data, indices = (np.empty(room, dtype=np.int32) for _ in range(2))
+            n_values = draw_cells(
+                key, cells, self.states, self.events, features, data, indices, lengths
+            )
+            if n_values >= 0:
+                return data[:n_values], indices[:n_values], lengths
+            room *= 2
+
+    @cached_property
+    def _key(self) -> np.uint64:
+        """A number for the seed and the assay, from which each cell's generator is made."""
+        return np.uint64(np.random.SeedSequence(self.seed).generate_state(1, np.uint64)[0])
+
+    @cached_property
+    def _lines(self) -> Features:
+        from lazymu.kernels.draws import Features, guides
+
+        single = _NO_SINGLES if self.single_ends is None else self.single_ends
+        head = len(self.features) - self.n_tail
+        return Features(self.cumulative, guides(self.cumulative), head, self.log_series, single)

@@ -13,7 +13,7 @@ from lazymu.datasets.features import MITOCHONDRIAL, antibody_table, gene_table, 
 from lazymu.datasets.model import Design, Noise, Signal, simulate_assay
 from lazymu.datasets.profiles import CITESEQ_PROTEIN, MULTIOME_ATAC, Profile
 
-# Streams of random numbers for the tables of features; the assays themselves draw from 1 and 2.
+# Streams of random numbers for the tables of features; the assays themselves draw from 1 to 3.
 _GENES, _PEAKS, _ANTIBODIES = 11, 12, 13
 
 _RNA_NOISE = Noise(floor=0.05, slope=0.1)
@@ -73,7 +73,7 @@ def simulate_protein(
         signal=_PROTEIN_SIGNAL,
         programs=[t.second_program for t in types],
         known=_programs_by_name(present),
-        depth_column=1,
+        depth_column=2,
     )
     return simulate_assay(cells, var, means, design, depth, seed)
 

@@ -51,7 +51,7 @@ class Design(NamedTuple):
     known: Mapping[str, frozenset[int]]
     """Programs in which a feature known by name is present."""
     depth_column: int
-    """Which of the two depth levels of a cell is this modality's."""
+    """Which of the depth levels of a cell is this modality's."""
     n_tail: int = 0
     """Number of last features whose share of the counts varies between cells."""
 
@@ -67,24 +67,28 @@ def simulate_assay(
     stream = 1 + design.depth_column
     generator = np.random.default_rng([seed, stream])
     folds = _program_folds(var.index, base_means, design, generator)
-    folds /= proportions(cells.n_clusters) @ folds[list(design.programs)]
     batches = _batch_factors(base_means, cells.n_batches, design.signal, generator)
-    shares = (base_means * folds[:, None, :] * batches[None, :, :]).reshape(-1, base_means.size)
+    features = np.flatnonzero(base_means)
+    means = base_means[features]
+    folds, batches = (factors.take(features, axis=1) for factors in (folds, batches))
+    folds /= proportions(cells.n_clusters) @ folds[list(design.programs)]
+    shares = (means * folds[:, None, :] * batches[None, :, :]).reshape(-1, means.size)
     shares /= shares.sum(axis=1, keepdims=True)
-    theta = design.noise.floor + design.noise.slope * base_means
+    theta = design.noise.floor + design.noise.slope * means
     events = shares * (np.log1p(theta) / theta)
     states = np.asarray(design.programs)[cells.labels] * cells.n_batches + cells.batches
-    head = base_means.size - design.n_tail
+    head = means.size - design.n_tail
     scale = depth * base_means.size / design.profile.n_features
     if design.noise.single_ends is not None:
         scale /= 2 - design.noise.single_ends
     levels = cells.depth_levels[:, design.depth_column]
-    tail_shares = shares[states, head:].sum(axis=1) * cells.mitochondrial
+    tail_shares = shares[:, head:].sum(axis=1)[states] * cells.mitochondrial
     return SimulatedAssay(
         var=var,
         cells=cells,
         states=states,
         library_sizes=design.profile.library_sizes(levels) * scale,
+        features=features.astype(np.int32),
         cumulative=_cumulative(events),
         events_per_count=_events_per_count(events, shares, head),
         tail_shares=np.minimum(tail_shares, _LARGEST_TAIL_SHARE),
@@ -132,7 +136,7 @@ def _batch_factors(
 
 
 def _cumulative(events: Float64s) -> Float64s:
-    cumulative = np.cumsum(events, axis=1)
+    cumulative = np.ascontiguousarray(np.cumsum(events, axis=1))
     cumulative /= cumulative[:, -1:]
     cumulative[:, -1] = np.nextafter(1.0, 2.0)  # a draw rounded up to 1 still finds its feature
     return cumulative

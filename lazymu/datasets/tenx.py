@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from lazymu import keys
 from lazymu.datasets.assay import SimulatedAssay
 from lazymu.datasets.cells import simulate_cells
 from lazymu.datasets.designs import simulate_protein, simulate_rna
-from lazymu.datasets.hdf5 import append_csr, counts_in_order, new_hdf5, write_strings
 from lazymu.datasets.profiles import CITESEQ_RNA
-from lazymu.typing import CSR
+from lazymu.store.arrays import Appender, Layout
+from lazymu.store.replace import replacing
+from lazymu.store.side_by_side import SideBySide
+from lazymu.stream.matrix import LazyMatrix
+from lazymu.stream.passes import iterate_blocks
 
 TRUTH_SUFFIX = ".truth.csv"
 # Cell Ranger's names of the feature attributes, and ours.
@@ -97,7 +99,10 @@ def citeseq_10x(
         simulate_protein(cells, n_antibodies, depth=depth, seed=seed),
     )
     obs = cells.obs()
-    with new_hdf5(path, overwrite=overwrite) as file:
+    with (
+        replacing(Path(path), overwrite=overwrite) as temporary,
+        h5py.File(temporary, "w") as file,
+    ):
         _write_10x(file, obs, assays)
     obs.to_csv(truth_path(path), index_label="barcode")
     return Path(path)
@@ -115,21 +120,45 @@ def _write_10x(
     file.attrs.update({**attributes, "chemistry_description": "simulated"})
     file.attrs["library_ids"] = np.array([b"simulated"])
     file.attrs["original_gem_groups"] = np.arange(1, obs["batch"].cat.categories.size + 1)
-    matrix = file.create_group("matrix")
-    write_strings(matrix, "barcodes", list(obs.index))
-    # Cell Ranger writes the indices as int64 whatever the size.
-    append_csr(matrix, _side_by_side(*assays), np.int64)
-    n_features = sum(assay.shape[1] for assay in assays)
-    matrix.create_dataset("shape", data=np.array([n_features, len(obs)], dtype=np.int32))
-    features = matrix.create_group("features")
-    write_strings(features, "_all_tag_keys", _TAG_KEYS)
+    group = file.create_group("matrix")
+    _write_strings(group, "barcodes", list(obs.index))
+    # CSR of cells with all features, genes first, is CSC of features.
+    rows = np.arange(len(obs))
+    matrix = LazyMatrix(SideBySide(assays, [rows, rows]))
+    _write_counts(group, matrix)
+    group.create_dataset("shape", data=np.array(matrix.shape[::-1], dtype=np.int32))
+    features = group.create_group("features")
+    _write_strings(features, "_all_tag_keys", _TAG_KEYS)
     var = pd.concat([assay.var.astype(str) for assay in assays]).fillna("")
-    write_strings(features, "name", list(var.index))
+    _write_strings(features, "name", list(var.index))
     for name, column in _FEATURE_COLUMNS.items():
-        write_strings(features, name, list(var[column]))
+        _write_strings(features, name, list(var[column]))
 
 
-def _side_by_side(rna: SimulatedAssay, prot: SimulatedAssay) -> Iterator[CSR]:
-    """Yield blocks of cells with all features, genes first; CSR of cells is CSC of features."""
-    for genes, antibodies in zip(counts_in_order(rna), counts_in_order(prot), strict=True):
-        yield sp.csr_matrix(sp.hstack([genes, antibodies], format="csr"))
+def _write_counts(group: h5py.Group, matrix: LazyMatrix) -> None:
+    """Write rows, one block after another; Cell Ranger's indices are int64 whatever the size."""
+    capacity = int(matrix.row_values.sum())
+    arrays = {
+        name: Appender(group, name, None, dtype, Layout(), length)
+        for name, dtype, length in (
+            ("data", np.int32, capacity),
+            ("indices", np.int64, capacity),
+            ("indptr", np.int64, matrix.shape[0] + 1),
+        )
+    }
+    arrays["indptr"].append(np.zeros(1, dtype=np.int64))
+    n_values = 0
+    for block in iterate_blocks(matrix, label="write rna and prot"):
+        arrays["data"].append(block.X.data)
+        arrays["indices"].append(block.X.indices)
+        arrays["indptr"].append(n_values + block.X.indptr[1:].astype(np.int64))
+        n_values += block.X.nnz
+    for array in arrays.values():
+        array.close()
+
+
+def _write_strings(group: h5py.Group, name: str, values: Sequence[str]) -> None:
+    """Write text as fixed-width bytes, as Cell Ranger does."""
+    text = np.array(values, dtype=np.bytes_)
+    options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    group.create_dataset(name, data=text, **options)
