@@ -338,9 +338,8 @@ def test_mudata__joint_var_of_a_file_in_another_order(tmp_path: Any) -> None:
     source.var["length"] = [f"of {name}" for name in source.var_names]
     source.write(tmp_path / "a.h5mu")
     with h5py.File(tmp_path / "a.h5mu", "r+") as file:
-        index, values = file["var/_index"], file["var/length"]
-        order = np.array([7, 0, 2, 1, 3, 4, 6, 5])
-        index[...], values[...] = index[...][order], values[...][order]
+        del file["var"]
+        ad.io.write_elem(file, "var", source.var.iloc[[7, 0, 2, 1, 3, 4, 6, 5]])
     mdata = lazymu.read(tmp_path / "a.h5mu")
     assert isinstance(mdata, MuData)
     assert mdata.var_names.tolist() == source.var_names.tolist()
@@ -530,6 +529,31 @@ def test_mudata__axis_of_both() -> None:
     )
     assert mdata.shape == (4, 6)
     assert mdata.obs_positions("norm").tolist() == [-1, 1, -1, 0]
+
+
+def test_mudata__names_are_held_as_anndata_holds_them(tmp_path: Any) -> None:
+    """Whether made in memory, read, renamed or selected: ``object``, or ``str`` with pandas 3."""
+    expected = ad.AnnData(np.ones((1, 1)), obs=pd.DataFrame(index=["a"])).obs_names.dtype
+    mdata = make_mudata()
+    mdata.write(tmp_path / "a.zarr")
+    mdata.write(tmp_path / "a.h5mu")
+    renamed = mdata.copy()
+    renamed["rna"].obs_names = [f"x{i}" for i in range(8)]
+    renamed["rna"].var_names_make_unique()
+    made: dict[str, Any] = {
+        "memory": mdata,
+        "anndata": MuData({"rna": mdata["rna"].to_anndata(), "atac": Modality(np.eye(2))}),
+        "renamed": renamed,
+        "selected": mdata[["cell3"]],
+        "empty": mdata[[], []],
+        "none": MuData({}),
+        "zarr": lazymu.read(tmp_path / "a.zarr"),
+        "h5mu": lazymu.read(tmp_path / "a.h5mu"),
+    }
+    for name, one in made.items():
+        for container in (one, *one.mod.values()):
+            assert container.obs_names.dtype == expected, name
+            assert container.var_names.dtype == expected, name
 
 
 # --- to others -----------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ def _copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a copy whose index is of plain strings, whatever pandas holds strings in."""
-    return table.set_axis(table.index.astype(str).astype(object), axis=0)
+    """Return a copy whose index is of strings, held as pandas holds them by default."""
+    return table.set_axis(table.index.astype(str), axis=0)
 
 
 def anndata_of(modality: Modality) -> ad.AnnData:

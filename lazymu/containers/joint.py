@@ -31,7 +31,7 @@ def joint_names(mod: Mapping[str, Modality], axis: int, *, shared: bool) -> pd.I
         for name, names in parts.items():
             require_unique(names, axis=axis, where=name)
         return union(parts.values())
-    joined: pd.Index = pd.Index([n for names in parts.values() for n in names], dtype=object)
+    joined: pd.Index = pd.Index([n for names in parts.values() for n in names], dtype=str)
     return joined
 
 
@@ -80,10 +80,10 @@ def _renamed(names: pd.Index, gone: Mapping[str, pd.Index]) -> str | None:
 
 def union(parts: Iterable[pd.Index]) -> pd.Index:
     """Return all names in order of first appearance."""
-    joint = pd.Index([], dtype=object)
+    joint = pd.Index([], dtype=str)
     for names in parts:
         new = names if joint.empty else names[~names.isin(joint)]
-        joint = pd.Index(new if joint.empty else joint.append(new), dtype=object)
+        joint = pd.Index(new if joint.empty else joint.append(new), dtype=str)
     return joint
 
 

@@ -96,5 +96,5 @@ def make_unique(names: pd.Index, join: str = "-") -> pd.Index:
             new = f"{name}{join}{counts[name]}"
         taken.add(new)
         out.append(new)
-    unique: pd.Index = pd.Index(out, dtype=object, name=names.name)
+    unique: pd.Index = pd.Index(out, dtype=str, name=names.name)
     return unique

@@ -11,7 +11,7 @@ from lazymu.errors import ArgumentError, explain
 
 def as_names(names: Any) -> pd.Index:
     """Return names as an index of strings."""
-    index: pd.Index = pd.Index([str(name) for name in names], dtype=object)
+    index: pd.Index = pd.Index([str(name) for name in names], dtype=str)
     return index
 
 
@@ -22,6 +22,4 @@ def as_table(given: Any, length: int | None, what: str) -> pd.DataFrame:
     if length is not None and len(table) != length:
         rule = f"it must have one row for each of the {length} entries of its axis"
         raise ArgumentError(explain(what, f"{len(table)} rows", rule, "align it first"))
-    if not all(isinstance(name, str) for name in table.index):
-        table = table.set_axis(as_names(table.index), axis=0)
-    return table
+    return table.set_axis(table.index.astype(str), axis=0)
