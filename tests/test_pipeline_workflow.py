@@ -230,6 +230,47 @@ def test_run_workflow__result_over_its_source_raises(joint: RunSummary) -> None:
         run_workflow(joint.store, joint.store, overwrite=True)
 
 
+def test_run_workflow__on_its_own_result_starts_from_the_counts(
+    joint: RunSummary, folder: Path
+) -> None:
+    again = run_workflow(joint.store, folder / "again.zarr", PARAMS)
+    assert "rna: X is transformed (ScaleRows, Log1p); this run starts from" in again.notes[0]
+    assert "atac: X is transformed" in again.notes[1]
+    first, second = lazymu.read(joint.store), lazymu.read(again.store)
+    np.testing.assert_allclose(
+        np.abs(second["rna"].obsm["X_pca"]), np.abs(first["rna"].obsm["X_pca"]), atol=1e-3
+    )
+    assert second.obs["leiden_wnn"].equals(first.obs["leiden_wnn"])
+
+
+def test_run_workflow__fractions_are_noted(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).poisson(3.0, (60, 40)).astype(np.float32)
+    source = tmp_path / "logs.h5ad"
+    anndata.AnnData(sp.csr_matrix(np.log1p(counts))).write_h5ad(source)
+    params = RunParams().updated({"rna": {"min_genes": 5}})
+    summary = run_workflow(source, tmp_path / "out.zarr", params)
+    assert "rna: X has fractions, but the workflow is made for raw counts" in summary.notes
+
+
+@pytest.mark.parametrize(
+    ("shape", "left"), [((1, 40), "1 cells and "), ((60, 1), "60 cells and 1 ")]
+)
+def test_run_workflow__too_little_for_an_embedding_raises(
+    shape: tuple[int, int], left: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "tiny.h5ad"
+    anndata.AnnData(sp.csr_matrix(np.ones(shape, dtype=np.float32))).write_h5ad(source)
+    params = RunParams().updated({"rna": {"min_genes": 1, "min_cells": 1}})
+    with pytest.raises(EmptyResultError, match=f"`rna` is down to {left}.* at least 3 cells and 2"):
+        run_workflow(source, tmp_path / "out.zarr", params)
+
+
+def test_run_workflow__result_over_its_source_by_another_path_raises(joint: RunSummary) -> None:
+    other = joint.store.parent / ".." / joint.store.parent.name / joint.store.name
+    with pytest.raises(ArgumentError, match="it is the source"):
+        run_workflow(joint.store, other, PARAMS, overwrite=True)
+
+
 def test_run_workflow__result_must_be_a_zarr_store(h5mu: Path, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"the result is a Zarr store; name it .*out.zarr"):
         run_workflow(h5mu, tmp_path / "out.h5mu")
@@ -267,6 +308,16 @@ def test_run_workflow__no_cell_left_raises_and_leaves_nothing(h5mu: Path, tmp_pa
         run_workflow(h5mu, tmp_path / "none.zarr", params)
     assert not (tmp_path / "none.zarr").exists()
     assert not (tmp_path / "none.zarr.lazymu").exists()
+
+
+def test_run_workflow__limit_above_all_cells_names_the_parameter(
+    h5mu: Path, tmp_path: Path
+) -> None:
+    params = NARROW.updated({"atac": {"min_features": 10**6}})
+    with pytest.raises(
+        EmptyResultError, match=r"`atac.min_features` is 1000000, but the richest of"
+    ):
+        run_workflow(h5mu, tmp_path / "none.zarr", params)
 
 
 def test_run_workflow__unknown_modalities_raise(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from lazymu.atac import pp as atac_pp
 from lazymu.atac import tl as atac_tl
 from lazymu.containers import Modality
 from lazymu.pipeline.limits import fewer_components
-from lazymu.pipeline.quality import draw_quality
+from lazymu.pipeline.quality import draw_quality, drop_poor
 from lazymu.pipeline.run import Run
 
 
@@ -18,7 +18,7 @@ def check_atac(run: Run, name: str, atac: Modality) -> None:
     params = run.params.atac
     pp.calculate_qc_metrics(atac, percent_top=None, inplace=True)
     draw_quality(run, name, atac, {keys.N_GENES_BY_COUNTS: (params.min_features, None)})
-    pp.filter_cells(atac, min_genes=params.min_features)
+    drop_poor(atac, "atac.min_features", params.min_features)
     pp.filter_genes(atac, min_cells=params.min_cells)
 
 

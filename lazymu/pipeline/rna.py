@@ -7,8 +7,8 @@ import numpy as np
 from lazymu import keys, pp
 from lazymu.containers import Modality
 from lazymu.errors import EmptyResultError, explain
-from lazymu.pipeline.limits import fewer_components
-from lazymu.pipeline.quality import Limits, draw_quality
+from lazymu.pipeline.limits import check_size, fewer_components
+from lazymu.pipeline.quality import Limits, draw_quality, drop_poor
 from lazymu.pipeline.run import Run
 
 MITOCHONDRIAL = "mt"
@@ -24,7 +24,7 @@ def check_rna(run: Run, name: str, rna: Modality) -> None:
     if marked:
         limits[keys.pct_counts_of(MITOCHONDRIAL)] = (None, params.max_pct_mt)
     draw_quality(run, name, rna, limits)
-    pp.filter_cells(rna, min_genes=params.min_genes)
+    drop_poor(rna, "rna.min_genes", params.min_genes)
     if marked:
         _drop_damaged(rna, params.max_pct_mt)
     else:
@@ -35,6 +35,7 @@ def check_rna(run: Run, name: str, rna: Modality) -> None:
 def embed_rna(run: Run, name: str, rna: Modality) -> None:
     """Normalise, choose variable genes, and compute principal components."""
     params = run.params.rna
+    check_size(name, rna.n_obs, rna.n_vars)
     n_top = min(params.n_top_genes, rna.n_vars)
     of_counts = params.flavor.startswith("seurat_v3")
     if of_counts:

@@ -8,7 +8,9 @@ from lazymu import keys
 from lazymu.containers import Modality, MuData, read
 from lazymu.errors import ModalityNotFoundError, explain
 from lazymu.io import convert
-from lazymu.pipeline.run import KINDS
+from lazymu.pipeline.run import KINDS, Run
+from lazymu.stream.steps import Astype
+from lazymu.stream.sums import matrix_sums
 
 
 def open_source(source: str, working: Path) -> MuData:
@@ -33,6 +35,23 @@ def as_mudata(data: MuData | Modality) -> MuData:
         if not modality.var_names.is_unique:
             modality.var_names_make_unique()
     return mdata
+
+
+def use_counts(run: Run) -> None:
+    """Let the run start from raw counts, with a note where `X` holds something else.
+
+    Transforms that an earlier run or a user recorded in the store would else be applied twice.
+    """
+    for name in run.present().values():
+        modality = run.mdata.mod[name]
+        steps = [step for step in modality.X.steps if not isinstance(step, Astype)]
+        if steps:
+            names = ", ".join(type(step).__name__ for step in steps)
+            run.note(f"{name}: X is transformed ({names}); this run starts from the counts beneath")
+            modality.X = modality.X.counts
+        whole = modality.X.counts.dtype.kind in "ui" or matrix_sums(modality.X).extremes.all_integer
+        if not whole:
+            run.note(f"{name}: X has fractions, but the workflow is made for raw counts")
 
 
 def kind_of(modality: Modality) -> str:

@@ -13,7 +13,7 @@ from lazymu.pipeline import atac, figures, joint, markers, prot, rna
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
-from lazymu.pipeline.source import open_source
+from lazymu.pipeline.source import open_source, use_counts
 from lazymu.store.replace import check_target, remove
 
 STAGES: tuple[Stage, ...] = (
@@ -82,6 +82,7 @@ def run_workflow(
         with progress.stage(OPENING):
             mdata = open_source(str(source), working)
         run = Run(params or RunParams(), summary, figures_folder(store), mdata)
+        use_counts(run)
         before = {name: modality.shape for name, modality in mdata.mod.items()}
         stages = [stage for stage in STAGES if stage.applies(run)]
         progress.total = len(stages) + 2
@@ -141,7 +142,7 @@ def _checked_target(source: str, store: Path, *, overwrite: bool) -> Path:
     if store.suffix != ".zarr":
         rule = "the result is a Zarr store"
         raise ArgumentError(explain("out", store, rule, f"name it {store.with_suffix('.zarr')}"))
-    if store.absolute() == Path(source).absolute():
+    if store.resolve() == Path(source).resolve():
         rule = "it is the source, whose dropped cells would be lost"
         raise ArgumentError(explain("out", store, rule, "give the result another name"))
     check_target(store, overwrite=overwrite)
