@@ -122,6 +122,47 @@ def test_commands__wrong_arguments_are_one_sentence(
     assert sentence in failed(*arguments)
 
 
+def test_commands__files_that_are_no_data_are_one_sentence(tmp_path: Path, h5mu: Path) -> None:
+    text, cut = tmp_path / "text.h5", tmp_path / "cut.h5mu"
+    text.write_text("barcode,gene\n")
+    cut.write_bytes(h5mu.read_bytes()[: h5mu.stat().st_size // 2])
+    folder, store = tmp_path / "folder", tmp_path / "not.zarr"
+    folder.mkdir()
+    store.mkdir()
+    (store / "notes.txt").write_text("kept")
+    for path, sentence in (
+        (text, "cannot be opened as HDF5"),
+        (cut, "cannot be opened as HDF5"),
+        (folder, "known are .h5mu"),
+        (store, "cannot be opened as a Zarr group"),
+    ):
+        assert sentence in failed("info", path)
+        assert sentence in failed("convert", path, tmp_path / "out.zarr")
+        assert sentence in failed("run", path, "-o", tmp_path / "out.zarr")
+    assert "is not TOML" in failed("run", h5mu, "-o", tmp_path / "o.zarr", "--params", h5mu)
+    assert "holds no store" in failed("convert", h5mu, store, "--overwrite")
+    assert (store / "notes.txt").read_text() == "kept"
+
+
+def test_commands__file_without_permission_is_one_sentence(
+    h5mu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Unable to open file (errno = 13, flags = 0, o_flags = 0)")
+
+    monkeypatch.setattr(h5py, "File", refuse)  # root may read any file
+    assert failed("info", h5mu) == f"lazymu: The system refuses {h5mu}: Permission denied.\n"
+
+
+def test_commands__say_flags_rather_than_python(h5mu: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there.zarr"
+    there.mkdir()
+    assert "it exists; pass --overwrite." in failed("convert", h5mu, there)
+    result = cli("run", h5mu, "-o", tmp_path / "o.zarr", "--rna-min-genes", 20, "--memory", "1MB")
+    assert result.exit_code == 1
+    assert "pass --memory with at least" in result.stderr
+
+
 def test_convert__and_export_give_the_counts_back(h5mu: Path, tmp_path: Path) -> None:
     store, back = tmp_path / "m.zarr", tmp_path / "rna.h5ad"
     assert done("convert", h5mu, store).strip() == str(store)
@@ -129,6 +170,7 @@ def test_convert__and_export_give_the_counts_back(h5mu: Path, tmp_path: Path) ->
     expected = lazymu.read(h5mu)["rna"].X.to_memory()
     assert (expected != anndata.read_h5ad(back).X).nnz == 0
     assert "exists" in failed("convert", h5mu, store)
+    assert "a shard holds whole" in failed("convert", h5mu, tmp_path / "s.zarr", "--shards", "0")
     done("convert", h5mu, store, "--overwrite", "--zarr-format", "2")
     assert (store / ".zgroup").is_file()
 
@@ -151,6 +193,39 @@ def test_info__hdf5_files_too(h5mu: Path) -> None:
     assert "gzip" in text
     with h5py.File(h5mu) as file:
         assert f"{file['mod/rna/X/data'].chunks[0]:,}" in text
+
+
+def test_info__one_modality_and_one_without_a_matrix(ran: tuple[Path, str], tmp_path: Path) -> None:
+    text = done("info", f"{ran[0]}/rna")
+    assert "X/data" in text
+    assert "atac" not in text
+    bare = tmp_path / "bare.h5ad"
+    anndata.AnnData(obs=lazymu.read(ran[0])["rna"].obs[["total_counts"]]).write_h5ad(bare)
+    text = done("info", bare)
+    assert "cells x 0 features" in text
+    assert "obs: total_counts" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--color", "leiden_wnm"), "near it are leiden_wnn"),
+        (("--color", "leiden_wnn", "-o", "umap"), "its suffix must be that of a picture"),
+        (("--color", "leiden_wnn", "-o", "umap.xyz"), "name it umap.png"),
+        (("--color", "rna:total_counts", "--cmap", "viridos"), "pass e.g. 'viridis'"),
+        (("--basis", "tsne"), "`basis` is 'tsne', but obsm has X_umap"),
+    ],
+)
+def test_plot__wrong_arguments_are_one_sentence(
+    ran: tuple[Path, str],
+    arguments: tuple[str, ...],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in failed("plot", ran[0], *arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_plot__several_names_after_one_flag(ran: tuple[Path, str], tmp_path: Path) -> None:

@@ -44,6 +44,12 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "debug": (_Debug, False),
 }
 
+# What messages tell callers in Python, as one tells it on the command line.
+_FLAGS = {
+    "pass overwrite=True": "pass --overwrite",
+    "set lazymu.settings.memory_limit to": "pass --memory with",
+}
+
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared options, and turn its errors into a sentence and a status."""
@@ -125,7 +131,10 @@ def reported_errors(*, debug: bool) -> Iterator[None]:
 def sentence_of(error: Exception) -> str:
     """Return an error as one sentence on one line."""
     if isinstance(error, LazyMuError):
-        return " ".join(str(error).split())
+        text = " ".join(str(error).split())
+        for in_python, flag in _FLAGS.items():
+            text = text.replace(in_python, flag)
+        return text
     if isinstance(error, OSError) and error.strerror:
         where = f" {error.filename}" if error.filename else ""
         return f"The system refuses{where}: {error.strerror}."

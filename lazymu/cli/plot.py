@@ -10,7 +10,7 @@ import typer
 from lazymu import pl
 from lazymu.cli.common import command
 from lazymu.containers import read
-from lazymu.pipeline.pl import write_figure
+from lazymu.pipeline.pl import check_picture, write_figure
 
 
 @command
@@ -38,6 +38,8 @@ def plot(
     """Draw an embedding, coloured by annotation or by features of any modality."""
     # A flag takes one value: further names after it come as arguments.
     colors = [*(color or []), *(more_colors or [])]
+    picture = Path(out)
+    check_picture(picture)
     figure = pl.embedding(
         read(store),
         basis,
@@ -49,5 +51,5 @@ def plot(
         show=False,
         return_fig=True,
     )
-    write_figure(figure, Path(out))
+    write_figure(figure, picture)
     typer.echo(out)

@@ -29,7 +29,8 @@ def result_lines(summary: RunSummary) -> Iterator[str]:
     """Yield the clusters, and the paths of the store and the pictures."""
     for found in summary.clusterings:
         ari = "" if found.ari is None else f", ARI {found.ari:.3f} with {summary.truth}"
-        clusters = f"{found.n_clusters} clusters of {summary.n_cells:,} cells"
+        noun = "cluster" if found.n_clusters == 1 else "clusters"
+        clusters = f"{found.n_clusters} {noun} of {summary.n_cells:,} cells"
         yield f"{found.key}, resolution {found.resolution:g}: {clusters}{ari}"
     yield f"Store:    {summary.store}"
     for path in summary.figures:

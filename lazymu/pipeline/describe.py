@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lazymu.containers import Modality, MuData, read
+from lazymu.errors import ArgumentError
 from lazymu.io.open import split_path
 from lazymu.store.elements import is_array
 from lazymu.store.roots import H5Root, ZarrRoot, is_url
-from lazymu.stream import BlockPlan
+from lazymu.stream import BlockPlan, LazyMatrix
 from lazymu.stream.passes import pass_plan
 
 _ZARR_METADATA = ("zarr.json", ".zgroup")
@@ -84,11 +86,11 @@ def describe(path: str | Path) -> StoreInfo:
 
 
 def _part(name: str, modality: Modality) -> PartInfo:
-    layers = {f"layers/{key}": layer for key, layer in modality.layers.items()}
-    matrices = [
-        MatrixInfo(key, repr(matrix), pass_plan(matrix))
-        for key, matrix in {"X": modality.X, **layers}.items()
-    ]
+    found: dict[str, LazyMatrix] = {}
+    with suppress(ArgumentError):  # annotation only
+        found["X"] = modality.X
+    found |= {f"layers/{key}": layer for key, layer in modality.layers.items()}
+    matrices = [MatrixInfo(key, repr(matrix), pass_plan(matrix)) for key, matrix in found.items()]
     return PartInfo(name, modality.shape, matrices, _contents(modality))
 
 
@@ -105,7 +107,9 @@ def _arrays_in(path: str) -> Iterator[ArrayInfo]:
         return  # a Cell Ranger folder of text files
     zarr = folder.is_dir() or is_url(file) or file.endswith(".zip")
     root = ZarrRoot(file) if zarr else H5Root(file)
-    yield from _arrays_below(root.node(inner), "")
+    # A modality may be named without the folder `mod`; one of a 10x file is no group of its own.
+    places = (f"mod/{inner}", inner, "") if inner else ("",)
+    yield from _arrays_below(next(n for n in map(root.find, places) if n is not None), "")
 
 
 def _arrays_below(group: Any, prefix: str) -> Iterator[ArrayInfo]:

@@ -105,7 +105,7 @@ class RunParams:
         except FileNotFoundError as error:
             rule = "there is no such file"
             raise ArgumentError(explain("params", path, rule, "name a TOML file")) from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ArgumentError(explain("params", path, f"it is not TOML: {error}", fix)) from error
         return cls().updated(tables)
 

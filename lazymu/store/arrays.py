@@ -40,10 +40,11 @@ class Layout:
         if self.chunk_values < 1:
             rule = "a chunk holds at least one value"
             raise ArgumentError(explain("chunk_values", self.chunk_values, rule, "pass 1 << 20"))
-        if self.shard_values is not None and self.shard_values % self.chunk_values:
+        shards = self.shard_values
+        if shards is not None and (shards < 1 or shards % self.chunk_values):
             rule = f"a shard holds whole chunks of {self.chunk_values} values"
             fix = f"pass a multiple, e.g. {64 * self.chunk_values}"
-            raise ArgumentError(explain("shards", self.shard_values, rule, fix))
+            raise ArgumentError(explain("shards", shards, rule, fix))
 
 
 def is_h5(group: Any) -> bool:

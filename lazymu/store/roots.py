@@ -10,6 +10,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES
+from os import strerror
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +85,8 @@ class H5Root(Root):
         except OSError as error:
             if not Path(self.location).exists():
                 raise missing(self.location) from error
+            if isinstance(error, PermissionError):  # whose text by HDF5 takes three lines
+                raise PermissionError(EACCES, strerror(EACCES), self.location) from error
             rule = "it cannot be opened as HDF5"
             raise DamagedFileError(
                 explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")

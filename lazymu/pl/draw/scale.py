@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -41,6 +42,17 @@ class ColorScale:
     vcenter: Bound = None
     norm: Normalize | None = None
     cmap: str | Colormap | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.cmap, str):
+            from matplotlib import colormaps
+
+            if self.cmap not in colormaps:
+                near = get_close_matches(self.cmap, colormaps) or ["viridis"]
+                rule = "matplotlib has no colour map of that name"
+                raise ArgumentError(
+                    explain("cmap", repr(self.cmap), rule, f"pass e.g. {near[0]!r}")
+                )
 
     def normalize(self, values: Float64s) -> Normalize:
         """Return matplotlib's norm for ``values``, whose ends are the finite extremes by default.
