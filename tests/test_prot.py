@@ -369,6 +369,17 @@ def test_dsb__no_cells_in_range(unfiltered: dict[str, ad.AnnData]) -> None:
         dsb(lazymu.MuData(unfiltered), **ranges)
 
 
+def test_dsb__background_without_spread(cells: ad.AnnData, droplets: ad.AnnData) -> None:
+    flat = droplets.copy()
+    flat.X[:, 1] = 3
+    rule = f"`data_raw` is without spread in {flat.var_names[1]}, but DSB divides by"
+    with pytest.raises(ArgumentError, match=rule):
+        dsb(lazymu.Modality(cells), lazymu.Modality(flat))
+    plain = lazymu.Modality(cells.copy())
+    dsb(plain, lazymu.Modality(flat), scale_factor="mean_subtract")
+    assert np.isfinite(plain.X.toarray()).all()
+
+
 def test_dsb__no_background_left(cells: ad.AnnData) -> None:
     with pytest.raises(EmptyResultError, match="with 0 empty droplets"):
         dsb(lazymu.Modality(cells), lazymu.Modality(cells.copy()))

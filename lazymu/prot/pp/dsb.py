@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
@@ -17,7 +18,7 @@ from lazymu.prot.pp.background import noise_slopes, technical_noise
 from lazymu.prot.pp.droplets import Range, find_droplets
 from lazymu.stream import LazyMatrix, require_counts, run_pass
 from lazymu.stream.steps import Dsb, Log1p, ScaleCols
-from lazymu.typing import RandomState
+from lazymu.typing import Float64s, RandomState
 
 SCALE_FACTORS = ("standardize", "mean_subtract")
 
@@ -82,7 +83,8 @@ def dsb(
     Raises
     ------
     ArgumentError
-        If an argument is out of range, or ranges are missing or overlap.
+        If an argument is out of range, or ranges are missing or overlap, or a protein has the same
+        count in all empty droplets, so that nothing can be scaled by its deviation.
     MissingResultError
         If the background lacks a protein, or no isotype control is there.
     EmptyResultError
@@ -121,7 +123,10 @@ def dsb(
     require_counts(counts, "dsb")
     require_counts(found.empty, "dsb")
     moments = log_moments(found.empty, pseudocount)
-    std = np.sqrt(moments.m2 / (moments.n - 1)) if scale_factor == "standardize" else None
+    std = None
+    if scale_factor == "standardize":
+        std = np.sqrt(moments.m2 / (moments.n - 1))
+        check_spread(std, cells.var_names)
     step = Dsb(pseudocount, moments.mean, std)
     if denoise_counts:
         noise = technical_noise(
@@ -151,6 +156,21 @@ def check_arguments(
     if not all(0 <= q <= 1 for q in quantile_clip):
         rule = "it must be two numbers between 0 and 1"
         raise ArgumentError(explain("quantile_clip", quantile_clip, rule, "pass (0.001, 0.9995)"))
+
+
+def check_spread(std: Float64s, proteins: pd.Index) -> None:
+    """Raise where the background of a protein does not vary, so that nothing can be divided by it.
+
+    Raises
+    ------
+    ArgumentError
+        Naming such proteins.
+    """
+    flat = [str(name) for name in proteins[std == 0]]
+    if flat:
+        rule = "DSB divides by the standard deviation of each protein in empty droplets"
+        fix = "leave these proteins out, or pass scale_factor='mean_subtract'"
+        raise ArgumentError(explain("data_raw", f"without spread in {', '.join(flat)}", rule, fix))
 
 
 def log_moments(counts: LazyMatrix, pseudocount: float) -> Moments:
