@@ -245,7 +245,7 @@ def test_principal_components__gram_that_does_not_fit_is_not_made(
     gram = principal_components(X, 3)
     with settings.override(memory_limit=300_000, n_threads=2):
         krylov = principal_components(X, 3)
-    assert (gram.n_passes, krylov.n_passes) == (2, 5)
+    assert (gram.n_passes, krylov.n_passes) == (1, 5)
     assert_allclose(krylov.scores, gram.scores, atol=5e-3 * np.abs(gram.scores).max())
 
 

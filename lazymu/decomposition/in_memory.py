@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
 
 def fits_in_memory(matrix: LazyMatrix) -> bool:
     """Return whether a matrix is small enough to be held and iterated on."""
-    n_values = int(matrix.row_values.sum())
+    n_values = matrix.n_values_at_most
     return (
         n_values <= MAX_VALUES
         and n_values * BYTES_PER_VALUE <= working_bytes(settings.memory_limit) // 2

@@ -9,13 +9,14 @@ import numpy as np
 from lazymu.decomposition.eigen import leading_of_matrix
 from lazymu.decomposition.in_memory import fits_in_memory, leading_pairs
 from lazymu.decomposition.krylov import block_krylov
-from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments
+from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments, Staged
 from lazymu.decomposition.shifted import Shift, sparse_part
 from lazymu.decomposition.svd import check_n_comps, oriented
 from lazymu.settings import settings
-from lazymu.stream import LazyMatrix, run_pass
+from lazymu.stream import Block, LazyMatrix, RowPieces, run_pass
 from lazymu.stream.passes import gather
 from lazymu.stream.plan import working_bytes
+from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s, Floats, RandomState
 
 GRAM_VARS = 8000
@@ -39,6 +40,16 @@ class PCAResult(NamedTuple):
     """Passes over the matrix."""
 
 
+class Found(NamedTuple):
+    """Scores (obs, k), singular values and right vectors (k, var), signs as they came."""
+
+    Y: Floats
+    S: Float64s
+    Vt: Float64s
+    moments: Moments
+    n_passes: int
+
+
 def principal_components(
     matrix: LazyMatrix,
     n_comps: int,
@@ -51,7 +62,9 @@ def principal_components(
     Centring is a correction of rank one to the products with the matrix, never a dense copy.
     The same holds for a last step that standardizes, with or without clipping.
 
-    1. Up to 2,000 features: the Gram matrix and the means in one pass, the scores in a second.
+    1. Up to 2,000 features: the Gram matrix and the means in one pass, which also keeps the
+       blocks of these features where they take at most a third of the memory limit; scores
+       come from them, else from a second pass.
     2. A matrix that fits well into memory: one pass that holds it, then iterations.
     3. Up to 8,000 features: as 1, if four Gram matrices fit into half the memory limit.
     4. Else streamed block Krylov iteration, 5 passes.
@@ -81,8 +94,9 @@ def principal_components(
 
     Notes
     -----
-    Peak memory beside the blocks: two Gram matrices for each thread and one more (1, 3); 32 bytes
-    for each nonzero (2); 5 blocks of (var, ``n_comps + 10``) (4).
+    Peak memory beside the blocks: two Gram matrices for each thread and one more, and 8 bytes for
+    each nonzero that is kept (1, 3); 32 bytes for each nonzero (2); 5 blocks of
+    (var, ``n_comps + 10``) (4).
 
     Examples
     --------
@@ -99,15 +113,14 @@ def principal_components(
     n_vars = C.shape[1]
     fits = fits_in_memory(C)
     if n_vars <= SMALL_GRAM_VARS or (not fits and n_vars <= GRAM_VARS and gram_fits(n_vars)):
-        Y, S, Vt, moments = by_gram(C, off, n_comps, rng)
-        return describe(Y, S, Vt, moments, off, 2)
+        return describe(by_gram(C, off, n_comps, rng), off)
     if fits:
         pairs = leading_pairs(gather(C), off, n_comps, rng)
         Y = (pairs.U * pairs.S).astype(np.float32)
-        return describe(Y, pairs.S, pairs.Vt, pairs.moments, off, 1)
+        return describe(Found(Y, pairs.S, pairs.Vt, pairs.moments, 1), off)
     found = block_krylov(C, off, n_comps, n_oversamples=10, max_passes=5, tol=1e-5, rng=rng)
     Y = found.U * found.S.astype(np.float32)
-    return describe(Y, found.S, found.Vt, found.moments, off, found.n_passes)
+    return describe(Found(Y, found.S, found.Vt, found.moments, found.n_passes), off)
 
 
 def gram_fits(n_vars: int) -> bool:
@@ -116,28 +129,39 @@ def gram_fits(n_vars: int) -> bool:
     return states * 8 * n_vars**2 <= working_bytes(settings.memory_limit) // 2
 
 
-def by_gram(
-    C: LazyMatrix, m: Float64s | None, k: int, rng: np.random.Generator
-) -> tuple[Floats, Float64s, Float64s, Moments]:
-    """Return scores, singular values and right vectors by the Gram matrix: two passes."""
+def by_gram(C: LazyMatrix, m: Float64s | None, k: int, rng: np.random.Generator) -> Found:
+    """Return the leading triplets by the Gram matrix: one pass, or a second one for the scores."""
     n_obs, n_vars = C.shape
-    G, moments = run_pass(C, Gram(n_vars), ColumnMoments(n_vars), label="PCA")
+    staged = Staged(C)
+    further = (staged,) if staged.fits else ()
+    G, moments, *pieces = run_pass(C, Gram(n_vars), ColumnMoments(n_vars), *further, label="PCA")
     shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
     squares, V = leading_of_matrix(shift.gram(G), k, rng)
-    (Y,) = run_pass(C, Dot(n_obs, V, shift.m @ V), label="PCA scores")
-    return Y, np.sqrt(squares), V.T, moments
+    dot = Dot(n_obs, V, shift.m @ V)
+    if pieces:
+        Y = of_pieces(dot, pieces[0])
+    else:
+        (Y,) = run_pass(C, dot, label="PCA scores")
+    return Found(Y, np.sqrt(squares), V.T, moments, 1 if pieces else 2)
 
 
-def describe(
-    Y: Floats,
-    S: Float64s,
-    Vt: Float64s,
-    moments: Moments,
-    m: Float64s | None,
-    n_passes: int,
-) -> PCAResult:
+def of_pieces(dot: Dot, pieces: RowPieces) -> Floats:
+    """Return what a pass with ``dot`` over these blocks would give."""
+
+    def of_piece(number: int, _: int) -> RowPieces:
+        rows, X = pieces[number]
+        return dot.chunk(dot.init(), Block(X, rows))
+
+    gathered = dot.init()
+    for part in for_row_blocks(of_piece, 0, len(pieces), 1):
+        gathered.extend(part)
+    return dot.finalize(gathered)
+
+
+def describe(found: Found, m: Float64s | None) -> PCAResult:
     """Return components with signs set and their variances."""
-    Y, S, Vt = oriented(Y, S, Vt)
+    Y, S, Vt = oriented(found.Y, found.S, found.Vt)
+    moments = found.moments
     if m is None:
         variance, total = S**2 / (moments.n - 1), moments.m2.sum() / (moments.n - 1)
     else:
@@ -145,4 +169,4 @@ def describe(
         means = Vt @ (moments.mean - m)
         variance, total = S**2 / moments.n - means**2, moments.m2.sum() / moments.n
     ratio = variance / total if total > 0 else np.zeros_like(variance)
-    return PCAResult(Y, Vt, variance, ratio, n_passes)
+    return PCAResult(Y, Vt, variance, ratio, found.n_passes)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.settings import settings
-from lazymu.stream import Block, Reducer, RowPieces
+from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces
 from lazymu.stream.plan import working_bytes
 from lazymu.typing import Array, Float64s, Floats
 
@@ -86,6 +86,36 @@ class Dot(Reducer[RowPieces, Floats]):
 
     def finalize(self, state: RowPieces) -> Floats:
         return state.assemble(self.n_obs, (self.V.shape[1],), np.float32)
+
+
+class Staged(Reducer[RowPieces, RowPieces]):
+    """The blocks themselves, kept for a second look at them."""
+
+    def __init__(self, matrix: LazyMatrix) -> None:
+        self.bytes_at_most = matrix.n_values_at_most * (matrix.dtype.itemsize + 4)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the blocks leave most of the memory limit to the pass."""
+        return self.bytes_at_most <= working_bytes(settings.memory_limit) // 3
+
+    @property
+    def operand_bytes(self) -> int:
+        return self.bytes_at_most
+
+    def init(self) -> RowPieces:
+        return RowPieces()
+
+    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+        state.append((block.rows, block.X))
+        return state
+
+    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
+        a.extend(b)
+        return a
+
+    def finalize(self, state: RowPieces) -> RowPieces:
+        return state
 
 
 class GramDot(Reducer[Floats, Float64s]):

@@ -73,9 +73,9 @@ def pca(
     Writes ``obsm["X_pca"]`` (obs, k), ``varm["PCs"]`` (var, k; 0 for features not used) and
     ``uns["pca"]`` with `params`, `variance` and `variance_ratio`.
 
-    Passes over X: two (one for means and Gram matrix, one for scores); one where the matrix fits
-    well into memory and has more than 2,000 features; up to five where neither it nor the Gram
-    matrix fits. Memory: as :func:`lazymu.decomposition.principal_components` says.
+    Passes over X: one where the features used take at most a third of the memory limit (8 bytes a
+    nonzero); else two (for means and Gram matrix, and for scores); up to five where neither they
+    nor the Gram matrix fit. Memory: as :func:`lazymu.decomposition.principal_components` says.
 
     References
     ----------

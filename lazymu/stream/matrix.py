@@ -107,6 +107,15 @@ class LazyMatrix:
         return np.maximum(values, self.shape[1])  # a step makes every value of a block
 
     @property
+    def n_values_at_most(self) -> int:
+        """A bound on the stored values of the selection, from what is known without reading."""
+        bound = min(int(self.row_values.sum()), self.size)
+        features = self.cache.feature_bounds()
+        if features is not None and all(step.keeps_zeros for step in self.steps):
+            bound = min(bound, int(features.sum()))
+        return bound
+
+    @property
     def counts(self) -> LazyMatrix:
         """The same selection without steps: the raw counts."""
         return LazyMatrix(self.source, self.rows, self.cols, (), _cache=self.cache)
@@ -234,8 +243,7 @@ class LazyMatrix:
         """
         if self.is_dense:
             return self.toarray()
-        n_values = min(int(self.row_values.sum()), self.size)
-        self._check_room(n_values * (self.dtype.itemsize + 4), "as CSR")
+        self._check_room(self.n_values_at_most * (self.dtype.itemsize + 4), "as CSR")
         return gather(self)
 
     def toarray(self) -> Array:
