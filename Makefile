@@ -12,11 +12,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BENCH := $(VENV)/.installed-bench
+INSTALLED_NOTEBOOKS := $(VENV)/.installed-notebooks
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format coverage bench clean
+.PHONY: help demo test test-all lint format notebooks coverage bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +41,11 @@ $(INSTALLED_BENCH): pyproject.toml | $(BIN)/python
 	@$(PIP_INSTALL) ".[mofa,bench]"
 	@touch $@ $(INSTALLED)
 
+$(INSTALLED_NOTEBOOKS): pyproject.toml | $(BIN)/python
+	@echo "Installing lazymu and what runs notebooks into $(VENV)"
+	@$(PIP_INSTALL) ".[mofa,notebooks]"
+	@touch $@ $(INSTALLED)
+
 demo: $(INSTALLED)  ## run the whole workflow on data it writes itself, or on DATA=file
 	$(BIN)/lazymu demo $(if $(DATA),"$(DATA)")
 
@@ -57,6 +63,10 @@ lint: $(INSTALLED_DEV)  ## check style, format and types
 format: $(INSTALLED_DEV)  ## format, and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+notebooks: $(INSTALLED_NOTEBOOKS)  ## run the notebooks and keep what they show
+	cd notebooks && PYTHONWARNINGS="ignore:IProgress not found,ignore:From 0.4" \
+	    ../$(BIN)/jupyter execute --inplace *.ipynb
 
 coverage: $(INSTALLED_DEV)  ## run the tests and report the lines that none of them reaches
 	$(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html

@@ -1,0 +1,96 @@
+"""The notebooks run from top to bottom, and what they show was written by a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import lazymu
+from lazymu.settings import settings
+from tests.conftest import REPOSITORY
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+MOST_BYTES = 600_000
+
+pytestmark = [
+    # mudata and anndata announce changes of their own defaults, and deprecate their own parts.
+    pytest.mark.filterwarnings("ignore:From 0.4 .update:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:anndata"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:anndata"),
+]
+
+
+def code_cells(path: Path) -> list[dict[str, Any]]:
+    cells = json.loads(path.read_text())["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run the cells of a notebook in the current folder and return its names."""
+    namespace: dict[str, Any] = {}
+    pyplot.switch_backend("agg")
+    with settings.override(memory_limit="2GB"):
+        for number, cell in enumerate(code_cells(REPOSITORY / "notebooks" / name), start=1):
+            exec(compile("".join(cell["source"]), f"{name}, cell {number}", "exec"), namespace)
+    pyplot.close("all")
+    return namespace
+
+
+def test_quickstart__finds_the_cell_types_and_writes_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run("quickstart.ipynb")
+    assert 0.7 < found["ari"] <= 1.0
+    assert f"adjusted Rand index {found['ari']:.2f}" in capsys.readouterr().out
+    assert 600 < found["mdata"].n_obs < 800
+    assert found["best"].is_unique
+    written = lazymu.read(tmp_path / "clustered.zarr")
+    np.testing.assert_array_equal(written.obsm["X_umap"], found["mdata"].obsm["X_umap"])
+
+
+def test_citeseq__proteins_mark_the_clusters_of_their_cell_types(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mdata, best = (run("citeseq.ipynb")[name] for name in ("mdata", "best"))
+    obs, weights = mdata.obs, mdata.obsm["wnn_weights"]
+    np.testing.assert_allclose(np.asarray(weights).sum(axis=1), 1, atol=1e-6)
+    # Nearly all cells of a cluster have one type, but for B cells, which proteins cannot tell.
+    types = obs["cell_type"].astype(str).replace({"B Naive": "B", "B Memory": "B"})
+    shares = types.groupby(obs["leiden_wnn"], observed=True).agg(
+        lambda group: group.value_counts(normalize=True).iloc[0]
+    )
+    assert shares.min() > 0.8
+    assert {"CD19_TotalSeqB", "CD14_TotalSeqB"} <= set(best["names"])
+    # DSB: where a protein is not, its level is near that of empty droplets.
+    prot = mdata["prot"]
+    names = list(prot.var_names)
+    dsb = prot.layers["dsb"].toarray()[:, names.index("CD19_TotalSeqB")]
+    is_b = (types == "B").to_numpy()
+    assert np.median(dsb[is_b]) > 3 * np.median(dsb[~is_b])
+    assert lazymu.read(tmp_path / "citeseq.h5mu").shape == mdata.shape
+
+
+def test_notebooks__are_found() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["citeseq.ipynb", "quickstart.ipynb"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks__outputs_are_of_one_run_and_small(path: Path) -> None:
+    cells = code_cells(path)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    kinds = {output["output_type"] for output in outputs}
+    assert kinds <= {"stream", "display_data", "execute_result"}
+    assert {output["name"] for output in outputs if "name" in output} <= {"stdout"}
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 4
+    text = path.read_text()
+    assert len(text) < MOST_BYTES
+    for place in ("/home/", "/tmp/", "/work/", "site-packages"):
+        assert place not in text
