@@ -203,6 +203,18 @@ def test_modality__selection_shares_counts_alone(select: Any) -> None:
     pd.testing.assert_frame_equal(modality.raw.var, make_adata().raw.var)
 
 
+def test_modality__tables_of_obsm_follow_new_names(tmp_path: Any) -> None:
+    """anndata refuses a table whose index is not `obs_names`."""
+    modality = Modality(make_adata())
+    modality.write(tmp_path / "a.zarr")
+    for one in (modality, lazymu.read(tmp_path / "a.zarr")):
+        assert isinstance(one, Modality)
+        one.obs_names = [f"new{i}" for i in range(N_OBS)]
+        found = one[[3, 1]].to_anndata()
+        assert found.obsm["table"].index.tolist() == ["new3", "new1"]
+        assert found.obsm["table"]["i"].tolist() == [3, 1]
+
+
 def test_modality__anndata_backed_by_a_file(tmp_path: Any) -> None:
     ad.AnnData(make_counts(5, 4)).write_h5ad(tmp_path / "a.h5ad")
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")

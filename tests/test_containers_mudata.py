@@ -465,6 +465,27 @@ def test_mudata__argument_that_does_not_fit(call: Any, message: str) -> None:
         call(make_mudata())
 
 
+def test_mudata__tables_that_are_assigned_go_by_name() -> None:
+    mdata = make_mudata()
+    obs, var = mdata.obs.copy(), mdata.var.copy()
+    var["n"] = range(8)
+    mdata.obs, mdata.var = obs.iloc[::-1], var.iloc[::-1]
+    mdata.obsm["table"] = obs.iloc[::-1]
+    assert_in_line(mdata)
+    assert mdata.var["n"].tolist() == list(range(8))
+    assert mdata.obsm["table"].equals(obs)
+
+
+@pytest.mark.parametrize("slot", ["obs", "var"])
+def test_mudata__tables_of_other_names_are_refused(slot: str) -> None:
+    mdata = make_mudata()
+    n = len(getattr(mdata, slot))
+    with pytest.raises(ArgumentError, match=rf"`{slot}` is a table of 0, 1, .* set its index to"):
+        setattr(mdata, slot, pd.DataFrame({"a": range(n)}))
+    with pytest.raises(ArgumentError, match=rf"`{slot}m\['t'\]` is a table of 0, 1, \.\.\., but"):
+        getattr(mdata, f"{slot}m")["t"] = pd.DataFrame({"a": range(n)})
+
+
 # --- columns between the tables ------------------------------------------------------------------
 
 

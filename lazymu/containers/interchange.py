@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lazymu.containers.mappings import LazyDict
 from lazymu.errors import ArgumentError, explain
 from lazymu.io.elements import ModalityElements, RawElements
 from lazymu.stream.matrix import LazyMatrix
@@ -78,7 +79,7 @@ def anndata_of(modality: Modality) -> ad.AnnData:
     if modality.raw is not None:
         raw = modality.raw.elements
         X, obs = raw.X.to_memory(), modality.obs[[]].copy()
-        adata.raw = ad.AnnData(X, obs=obs, var=raw.var.copy(), varm=_copies(raw.varm))
+        adata.raw = ad.AnnData(X, obs=obs, var=raw.var.copy(), varm=_copies(LazyDict(raw.varm)))
     return adata
 
 

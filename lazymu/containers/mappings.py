@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from lazymu.containers.tables import in_order
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.io.elements import Deferred
 from lazymu.stream.matrix import LazyMatrix
@@ -67,8 +68,8 @@ class AxisArrays(LazyDict):
 
     Parameters
     ----------
-    length
-        Returns the length of the axis now.
+    names
+        Returns the names along the axis now; a table is brought into their order.
     pairwise
         Whether arrays are square (`obsp`, `varp`).
     """
@@ -78,10 +79,10 @@ class AxisArrays(LazyDict):
         values: Mapping[str, Any] | None,
         *,
         name: str,
-        length: Callable[[], int],
+        names: Callable[[], pd.Index],
         pairwise: bool = False,
     ) -> None:
-        self._length, self._pairwise = length, pairwise
+        self._names, self._pairwise = names, pairwise
         super().__init__(values, name=name)
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -90,13 +91,25 @@ class AxisArrays(LazyDict):
     def _checked(self, key: str, value: Any) -> Any:
         if not (isinstance(value, pd.DataFrame) or sp.issparse(value)):
             value = np.asarray(value)
-        n, shape = self._length(), value.shape
+        n, shape = len(self._names()), value.shape
         wanted = shape[:2] == (n, n) if self._pairwise else bool(shape) and shape[0] == n
         if not wanted:
             rule = f"its shape must begin with {(n, n) if self._pairwise else (n,)}"
             argument = f"{self._name}[{key!r}]"
             raise ArgumentError(explain(argument, f"of shape {shape}", rule, "align it first"))
+        if isinstance(value, pd.DataFrame):
+            return in_order(value, self._names(), f"{self._name}[{key!r}]")
         return value
+
+    def relabel(self, names: pd.Index) -> None:
+        """Give tables new names of their rows, as the axis has been renamed."""
+        n = np.arange(len(names), dtype=np.int64)
+        tables = {
+            key: value
+            for key, value in self._values.items()
+            if isinstance(value, pd.DataFrame | Deferred) and not self._pairwise
+        }
+        self._values.update({k: self._taken(value, n, names) for k, value in tables.items()})
 
     def take(self, index: Int64s, names: pd.Index | None = None) -> dict[str, Any]:
         """Return the arrays of some entries, tables with new names; those not read stay unread."""

@@ -107,10 +107,14 @@ class Modality:
         self._X = None if parts.X is None else as_lazy(parts.X, self.shape, "X")
         self._uns = LazyDict(parts.uns)
         self._layers = Layers(parts.layers, shape=lambda: self.shape)
-        self._obsm = AxisArrays(parts.obsm, name="obsm", length=lambda: self.n_obs)
-        self._varm = AxisArrays(parts.varm, name="varm", length=lambda: self.n_vars)
-        self._obsp = AxisArrays(parts.obsp, name="obsp", length=lambda: self.n_obs, pairwise=True)
-        self._varp = AxisArrays(parts.varp, name="varp", length=lambda: self.n_vars, pairwise=True)
+        self._obsm = AxisArrays(parts.obsm, name="obsm", names=lambda: self.obs_names)
+        self._varm = AxisArrays(parts.varm, name="varm", names=lambda: self.var_names)
+        self._obsp = AxisArrays(
+            parts.obsp, name="obsp", names=lambda: self.obs_names, pairwise=True
+        )
+        self._varp = AxisArrays(
+            parts.varp, name="varp", names=lambda: self.var_names, pairwise=True
+        )
         self._raw = None if parts.raw is None else Raw(parts.raw, self._obs.index)
 
     def to_elements(self) -> ModalityElements:
@@ -156,6 +160,7 @@ class Modality:
     @obs.setter
     def obs(self, table: pd.DataFrame) -> None:
         self._obs = as_table(table, self.n_obs, "obs")
+        self._obsm.relabel(self.obs_names)
 
     @property
     def var(self) -> pd.DataFrame:
@@ -165,6 +170,7 @@ class Modality:
     @var.setter
     def var(self, table: pd.DataFrame) -> None:
         self._var = as_table(table, self.n_vars, "var")
+        self._varm.relabel(self.var_names)
 
     @property
     def obs_names(self) -> pd.Index:
@@ -174,6 +180,7 @@ class Modality:
     @obs_names.setter
     def obs_names(self, names: Any) -> None:
         self._obs.index = as_names(names)
+        self._obsm.relabel(self.obs_names)
 
     @property
     def var_names(self) -> pd.Index:
@@ -183,6 +190,7 @@ class Modality:
     @var_names.setter
     def var_names(self, names: Any) -> None:
         self._var.index = as_names(names)
+        self._varm.relabel(self.var_names)
 
     def obs_names_make_unique(self, join: str = "-") -> None:
         """Append ``-1``, ``-2``, ... to repeated cell names."""

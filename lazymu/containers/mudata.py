@@ -21,7 +21,7 @@ from lazymu.containers.mappings import AxisArrays, LazyDict, take_entries
 from lazymu.containers.modalities import Modalities
 from lazymu.containers.modality import Modality
 from lazymu.containers.names import positions_of, warn_of_repeats
-from lazymu.containers.tables import as_table
+from lazymu.containers.tables import as_table, in_order
 from lazymu.errors import ArgumentError, explain
 from lazymu.io import write_elements
 from lazymu.io.elements import StoreElements
@@ -88,7 +88,7 @@ class MuData:
             slot: AxisArrays(
                 getattr(parts, slot),
                 name=slot,
-                length=self._n_vars_now if slot.startswith("var") else self._n_obs_now,
+                names=self._var_names_now if slot.startswith("var") else self._obs_names_now,
                 pairwise=slot.endswith("p"),
             )
             for slot in ("obsm", "varm", "obsp", "varp")
@@ -102,11 +102,11 @@ class MuData:
     def _joint_names(self, axis: int) -> pd.Index:
         return joint_names(self._mod, axis, shared=self._shares(axis))
 
-    def _n_obs_now(self) -> int:
-        return len(self._tables[0])
+    def _obs_names_now(self) -> pd.Index:
+        return self._tables[0].index
 
-    def _n_vars_now(self) -> int:
-        return len(self._tables[1])
+    def _var_names_now(self) -> pd.Index:
+        return self._tables[1].index
 
     def _shares(self, axis: int) -> bool:
         return self.axis in (axis, -1)
@@ -173,7 +173,7 @@ class MuData:
 
     @obs.setter
     def obs(self, table: pd.DataFrame) -> None:
-        self._tables[0] = as_table(table, self.n_obs, "obs").reindex(self.obs_names)
+        self._tables[0] = in_order(as_table(table, self.n_obs, "obs"), self.obs_names, "obs")
 
     @property
     def var(self) -> pd.DataFrame:
@@ -183,7 +183,7 @@ class MuData:
 
     @var.setter
     def var(self, table: pd.DataFrame) -> None:
-        self._tables[1] = as_table(table, self.n_vars, "var").set_axis(self.var_names, axis=0)
+        self._tables[1] = in_order(as_table(table, self.n_vars, "var"), self.var_names, "var")
 
     @property
     def obs_names(self) -> pd.Index:

@@ -23,3 +23,20 @@ def as_table(given: Any, length: int | None, what: str) -> pd.DataFrame:
         rule = f"it must have one row for each of the {length} entries of its axis"
         raise ArgumentError(explain(what, f"{len(table)} rows", rule, "align it first"))
     return table.set_axis(table.index.astype(str), axis=0)
+
+
+def in_order(table: pd.DataFrame, names: pd.Index, what: str) -> pd.DataFrame:
+    """Return a table with its rows in the order of names.
+
+    Raises
+    ------
+    ArgumentError
+        If its index does not hold these names, or they repeat and are in another order.
+    """
+    if table.index.equals(names):
+        return table
+    if table.index.is_unique and names.is_unique and names.isin(table.index).all():
+        return table.reindex(names)
+    rule = f"its index must hold the names of the axis ({', '.join(map(str, names[:2]))}, ...)"
+    got = f"a table of {', '.join(map(str, table.index[:2]))}, ..."
+    raise ArgumentError(explain(what, got, rule, "set its index to them"))
