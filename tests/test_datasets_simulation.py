@@ -92,10 +92,10 @@ def test_library_sizes__pass_through_the_quantiles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tolerance"), [("MULTIOME_RNA", 0.12), ("MULTIOME_ATAC", 0.12), ("CITESEQ_RNA", 0.15)]
+    ("name", "tolerance"), [("MULTIOME_RNA", 0.12), ("MULTIOME_ATAC", 0.12), ("CITESEQ_RNA", 0.17)]
 )
 def test_counts__marginals_are_the_profiles(name: str, tolerance: float, many_cells: Cells) -> None:
-    """Library size, nonzeros a cell, detection, density within 12 to 15 %, both ways."""
+    """Library size, nonzeros a cell, detection, density within 12 to 17 %, both ways."""
     profile: profiles.Profile = getattr(profiles, name)
     if name == "MULTIOME_ATAC":
         assay = simulate_atac(many_cells, profile.n_features)

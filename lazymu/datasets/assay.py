@@ -137,6 +137,8 @@ class SimulatedAssay:
     def _lines(self) -> Features:
         from lazymu.kernels.draws import Features, guides
 
-        single = _NO_SINGLES if self.single_ends is None else self.single_ends
+        ends, single = (1, _NO_SINGLES) if self.single_ends is None else (2, self.single_ends)
         head = len(self.features) - self.n_tail
-        return Features(self.cumulative, guides(self.cumulative), head, self.log_series, single)
+        ones = -self.log_series / np.log1p(-self.log_series)
+        lines = (self.cumulative, guides(self.cumulative))
+        return Features(*lines, head, self.log_series, ones, ends, single)

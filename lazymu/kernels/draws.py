@@ -22,6 +22,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 _SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
 _TO_53_BITS, _ONE = np.uint64(11), np.uint64(1)
 _UNIT = 2.0**-53
+_SMALLEST = 1e-18  # where a sum of probabilities, rounded, ends
 
 
 @kernel
@@ -40,27 +41,31 @@ def uniform(state: np.uint64) -> tuple[np.uint64, float]:
 
 
 @kernel
-def log_series(state: np.uint64, p: float) -> tuple[np.uint64, int]:
-    """Return the next state, and a number of the logarithmic series (Kemp 1981, algorithm LK)."""
-    state, v = uniform(state)
-    if v >= p:
-        return state, 1
+def counts_of_event(
+    state: np.uint64, p: float, one: float, ends: int, single: float
+) -> tuple[np.uint64, int]:
+    """Return the next state, and the counts that an event brings.
+
+    The event has a number of fragments of the logarithmic series, by inversion: one with
+    probability ``one``, then ``P(k + 1) = P(k) p k / (k + 1)``. A fragment brings ``ends`` counts,
+    in a share ``single`` of cases one less.
+    """
     state, u = uniform(state)
-    q = -math.expm1(math.log1p(-p) * u)
-    if v <= q * q:
-        return state, 1 + int(math.log(v) / math.log(q))
-    return state, (1 if v >= q else 2)
-
-
-@kernel
-def doubled(state: np.uint64, count: int, single: float) -> tuple[np.uint64, int]:
-    """Return the next state, and the ends of fragments: two of each, one of a share ``single``."""
-    ends = 2 * count
-    for _ in range(count):
-        state, u = uniform(state)
-        if u <= single:
-            ends -= 1
-    return state, ends
+    u -= 1.0 - one
+    if u > 0:  # one fragment, and u lies between 0 and one with equal chances
+        return state, ends - (u <= single * one)
+    u += 1.0 - one
+    fragments, probability = 2, one * p / 2
+    while u > probability and probability > _SMALLEST:
+        u -= probability
+        probability *= p * fragments / (fragments + 1)
+        fragments += 1
+    count = fragments * ends
+    if single > 0:
+        for _ in range(fragments):
+            state, u = uniform(state)
+            count -= u <= single
+    return state, count
 
 
 class Features(NamedTuple):
@@ -73,9 +78,13 @@ class Features(NamedTuple):
     head: int
     """Features of the first part; the rate of events in the others is another."""
     log_series: Float64s
-    """Parameter of the counts of an event, (n,)."""
+    """Parameter of the logarithmic series of fragments that an event has, (n,)."""
+    ones: Float64s
+    """Probability that it has one, (n,)."""
+    ends: int
+    """Counts of a fragment."""
     single: float
-    """Share of fragments with one end; negative where counts are not of fragments."""
+    """Share of fragments that bring one count less; below 0 where none do."""
 
 
 @kernel
@@ -115,22 +124,26 @@ def draw_part(
     gap = (high - low) / expected
     random, u = uniform(random)
     t = low - gap * math.log(u)
+    last, total = -1, 0
     while t < high:
         j = guide[min(int(t * len(line)), len(line) - 1)]
+        # Two steps that do not branch; more are rare.
+        j += line[j] <= t
+        j += line[j] <= t
         while line[j] <= t:
             j += 1
-        count = 0
-        while t < line[j] and t < high:
-            random, more = log_series(random, features.log_series[j])
-            count += more
-            random, u = uniform(random)
-            t -= gap * math.log(u)
-        if features.single >= 0:
-            random, count = doubled(random, count, features.single)
-        if n == len(data):
+        random, count = counts_of_event(
+            random, features.log_series[j], features.ones[j], features.ends, features.single
+        )
+        again = j == last
+        n += not again
+        total = total * again + count
+        if n > len(data):
             return random, -1
-        data[n], indices[n] = count, j
-        n += 1
+        data[n - 1], indices[n - 1] = total, j
+        last = j
+        random, u = uniform(random)
+        t -= gap * math.log(u)
     return random, n
 
 
