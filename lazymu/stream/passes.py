@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from lazymu.stream.matrix import LazyMatrix
 
 BLOCKS_PER_TASK = 8
-"""Blocks that one task folds into one partial result, so that partial results are few."""
+"""Blocks at most that one task folds into one partial result, so that partial results are few."""
+TASKS_PER_THREAD = 4
+"""Tasks at least for each thread, where there are blocks enough, so that none is idle for long."""
 
 
 class Run(NamedTuple):
@@ -79,12 +81,11 @@ def _tree(run: Run, plan: BlockPlan, label: str) -> Any:
     """Return the delayed result: folds of runs of blocks, merged pair by pair."""
     shared = delayed(run, traverse=False, pure=False)
     name = label.replace(" ", "-")
-    starts = range(0, max(plan.n_blocks, 1), BLOCKS_PER_TASK)
+    per_task = plan.n_blocks // (TASKS_PER_THREAD * plan.n_threads)
+    per_task = min(max(per_task, 1), BLOCKS_PER_TASK)
     states = [
-        delayed(_fold)(
-            shared, plan.bounds[start : start + BLOCKS_PER_TASK + 1], dask_key_name=_key(name)
-        )
-        for start in starts
+        delayed(_fold)(shared, plan.bounds[start : start + per_task + 1], dask_key_name=_key(name))
+        for start in range(0, max(plan.n_blocks, 1), per_task)
     ]
     while len(states) > 1:
         pairs = [states[i : i + 2] for i in range(0, len(states), 2)]

@@ -14,6 +14,7 @@ import numpy as np
 from lazymu.errors import MemoryLimitError, explain
 from lazymu.settings import settings
 from lazymu.stream import Block, LazyMatrix, Reducer, run_pass
+from lazymu.stream.plan import working_bytes
 from lazymu.stream.sums import feature_sums
 from lazymu.typing import Array, Float64s, Int64s
 
@@ -167,7 +168,7 @@ def feature_tiles(matrix: LazyMatrix) -> list[slice]:
         If one feature alone does not fit.
     """
     n_obs, n_vars = matrix.shape
-    budget = settings.memory_limit // 2 // bytes_per_value(matrix)
+    budget = working_bytes(settings.memory_limit) // 2 // bytes_per_value(matrix)
     if int(matrix.row_values.sum()) <= budget and not matrix.is_dense:
         return [slice(0, n_vars)]
     values = np.full(n_vars, n_obs) if matrix.is_dense else feature_sums(matrix).nnz
