@@ -87,7 +87,7 @@ def simulate(
     Counts are drawn on all threads while the blocks before are written; the same arguments give
     the same counts for any number of threads and any memory limit, and the first cells of a larger
     data set are those of a smaller one. Peak memory keeps to `settings.memory_limit`, tables of
-    some 300 bytes a cell and of 12 bytes a feature, type and batch apart.
+    some 450 bytes a cell and of 12 bytes a feature, type and batch apart.
 
     Examples
     --------
