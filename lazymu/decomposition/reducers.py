@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.settings import settings
-from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces
+from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, RowReducer
 from lazymu.stream.plan import working_bytes
-from lazymu.typing import Array, Float64s, Floats
+from lazymu.typing import CSR, Array, Float64s, Floats
 
 SLAB_VALUES = 1 << 21
 """Values of a dense piece of a block: 16 MiB in float64."""
@@ -57,7 +57,7 @@ class ColumnMoments(Reducer[Moments, Moments]):
         return state
 
 
-class Dot(Reducer[RowPieces, Floats]):
+class Dot(RowReducer[Floats]):
     """``C V - 1 offset'`` (obs, k), summed in float64 and returned as float32."""
 
     def __init__(self, n_obs: int, V: Floats, offset: Float64s) -> None:
@@ -68,27 +68,18 @@ class Dot(Reducer[RowPieces, Floats]):
         # Beside the result itself, its pieces before they are put together.
         return int(self.V.nbytes + 4 * self.n_obs * self.V.shape[1])
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+    def of_block(self, X: CSR) -> Floats:
         from lazymu.kernels.products import dot
 
-        X = block.X
         Y = np.empty((X.shape[0], self.V.shape[1]))
         dot(X.data, X.indices, X.indptr, self.V, Y)
-        state.append((block.rows, (Y - self.offset).astype(np.float32)))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+        return (Y - self.offset).astype(np.float32)
 
     def finalize(self, state: RowPieces) -> Floats:
         return state.assemble(self.n_obs, (self.V.shape[1],), np.float32)
 
 
-class Staged(Reducer[RowPieces, RowPieces]):
+class Staged(RowReducer[RowPieces]):
     """The blocks themselves, kept for a second look at them."""
 
     def __init__(self, matrix: LazyMatrix) -> None:
@@ -103,16 +94,8 @@ class Staged(Reducer[RowPieces, RowPieces]):
     def operand_bytes(self) -> int:
         return self.bytes_at_most
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
-        state.append((block.rows, block.X))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+    def of_block(self, X: CSR) -> CSR:
+        return X
 
     def finalize(self, state: RowPieces) -> RowPieces:
         return state

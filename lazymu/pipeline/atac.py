@@ -14,16 +14,16 @@ from lazymu.pipeline.run import Run
 
 
 def check_atac(run: Run, name: str, atac: Modality) -> None:
-    """Compute quality metrics and drop poor cells and rare peaks."""
+    """Compute quality metrics and drop poor cells."""
     params = run.params.atac
     pp.calculate_qc_metrics(atac, percent_top=None, inplace=True)
     draw_quality(run, name, atac, {keys.N_GENES_BY_COUNTS: (params.min_features, None)})
     drop_poor(atac, "atac.min_features", params.min_features)
-    pp.filter_genes(atac, min_cells=params.min_cells)
 
 
 def embed_atac(run: Run, name: str, atac: Modality) -> None:
-    """Weight by TF-IDF and compute LSI components."""
+    """Drop rare peaks, weight by TF-IDF and compute LSI components."""
+    pp.filter_genes(atac, min_cells=run.params.atac.min_cells)
     n_comps = fewer_components(run, name, run.params.atac.n_comps, atac.n_obs, atac.n_vars)
     atac_pp.tfidf(atac)
     atac_tl.lsi(

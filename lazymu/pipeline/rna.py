@@ -15,7 +15,7 @@ MITOCHONDRIAL = "mt"
 
 
 def check_rna(run: Run, name: str, rna: Modality) -> None:
-    """Compute quality metrics and drop poor cells and rare genes."""
+    """Compute quality metrics and drop poor cells."""
     params = run.params.rna
     rna.var[MITOCHONDRIAL] = rna.var_names.str.upper().str.startswith("MT-")
     marked = [MITOCHONDRIAL] if rna.var[MITOCHONDRIAL].any() else []
@@ -29,12 +29,12 @@ def check_rna(run: Run, name: str, rna: Modality) -> None:
         _drop_damaged(rna, params.max_pct_mt)
     else:
         run.note(f"{name}: no gene is named MT-..., so no cell is dropped as damaged")
-    pp.filter_genes(rna, min_cells=params.min_cells)
 
 
 def embed_rna(run: Run, name: str, rna: Modality) -> None:
-    """Normalise, choose variable genes, and compute principal components."""
+    """Drop rare genes, normalise, choose variable genes, and compute principal components."""
     params = run.params.rna
+    pp.filter_genes(rna, min_cells=params.min_cells)
     check_size(name, rna.n_obs, rna.n_vars)
     n_top = min(params.n_top_genes, rna.n_vars)
     of_counts = params.flavor.startswith("seurat_v3")

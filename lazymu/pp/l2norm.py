@@ -10,9 +10,9 @@ import numpy as np
 from lazymu.containers import Modality, MuData, as_modality
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.embeddings import components_of, default_name, embedding_of, split_name
-from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, run_pass
+from lazymu.stream import LazyMatrix, RowPieces, RowReducer, run_pass
 from lazymu.stream.steps import ScaleRows
-from lazymu.typing import Array, Float64s
+from lazymu.typing import CSR, Array, Float64s
 
 
 def l2norm(
@@ -117,25 +117,16 @@ def row_lengths(matrix: LazyMatrix) -> Float64s:
     return np.asarray(lengths)
 
 
-class _RowLengths(Reducer[RowPieces, Array]):
+class _RowLengths(RowReducer[Array]):
     """Each row's Euclidean length."""
 
     def __init__(self, n_obs: int) -> None:
         self.n_obs = n_obs
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+    def of_block(self, X: CSR) -> Float64s:
         from lazymu.kernels.sums import row_sums
 
-        squares = block.X.data.astype(np.float64) ** 2
-        state.append((block.rows, np.sqrt(row_sums(squares, block.X.indptr))))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+        return np.sqrt(row_sums(X.data.astype(np.float64) ** 2, X.indptr))
 
     def finalize(self, state: RowPieces) -> Array:
         return state.assemble(self.n_obs, (), np.float64)

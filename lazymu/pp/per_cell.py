@@ -10,11 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from lazymu.stream import Block, Reducer, RowPieces
+from lazymu.stream import RowPieces, RowReducer
 from lazymu.typing import CSR, Bools, Float64s, Int64s
 
 
-class PerCell(Reducer[RowPieces, Float64s]):
+class PerCell(RowReducer[Float64s]):
     """``width`` numbers for each cell, (obs, width), from the rows of a block."""
 
     def __init__(self, n_obs: int, width: int, of_rows: Callable[[CSR], Float64s]) -> None:
@@ -25,16 +25,8 @@ class PerCell(Reducer[RowPieces, Float64s]):
         # The result, and its pieces before they are put together.
         return 2 * 8 * self.shape[0] * self.shape[1]
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
-        state.append((block.rows, self.of_rows(block.X)))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+    def of_block(self, X: CSR) -> Float64s:
+        return self.of_rows(X)
 
     def finalize(self, state: RowPieces) -> Float64s:
         return state.assemble(self.shape[0], self.shape[1:], np.float64)

@@ -3,7 +3,7 @@
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.passes import iterate_blocks, run_pass
 from lazymu.stream.plan import BlockPlan, plan_blocks
-from lazymu.stream.reducers import Block, Reducer, RowPieces
+from lazymu.stream.reducers import Block, Reducer, RowPieces, RowReducer
 from lazymu.stream.sums import MatrixSums, matrix_sums, require_counts
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "MatrixSums",
     "Reducer",
     "RowPieces",
+    "RowReducer",
     "iterate_blocks",
     "matrix_sums",
     "plan_blocks",

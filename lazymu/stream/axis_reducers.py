@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lazymu.stream.passes import run_pass
-from lazymu.stream.reducers import Block, Reducer, RowPieces
-from lazymu.typing import Array
+from lazymu.stream.reducers import Block, Reducer, RowPieces, RowReducer
+from lazymu.typing import CSR, Array
 
 if TYPE_CHECKING:
     from lazymu.stream.matrix import LazyMatrix
@@ -23,22 +23,14 @@ class AxisSums(np.ndarray[Any, Any]):
         return np.asarray(self)
 
 
-class _ByRow(Reducer[RowPieces, Array]):
+class _ByRow(RowReducer[Array]):
     """One value for each row, made from the row alone."""
 
     def __init__(self, shape: tuple[int, int], of_rows: Callable[[Any], Array], dtype: Any) -> None:
         self.shape, self.of_rows, self.dtype = shape, of_rows, dtype
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
-        state.append((block.rows, self.of_rows(block.X)))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+    def of_block(self, X: CSR) -> Array:
+        return self.of_rows(X)
 
     def finalize(self, state: RowPieces) -> Array:
         return state.assemble(self.shape[0], (), self.dtype)

@@ -15,7 +15,7 @@ from lazymu.settings import settings
 from lazymu.stream import progress
 from lazymu.stream.compute import compute
 from lazymu.stream.plan import BlockPlan, plan_blocks
-from lazymu.stream.reducers import Block, Reducer, RowPieces
+from lazymu.stream.reducers import Block, Reducer, RowPieces, RowReducer
 from lazymu.typing import CSR, Array, Int64s
 
 if TYPE_CHECKING:
@@ -138,22 +138,14 @@ def iterate_blocks(matrix: LazyMatrix, *, label: str) -> Iterator[Block]:
             progress.advance(token, X.nnz)
 
 
-class _Gather(Reducer[RowPieces, CSR]):
+class _Gather(RowReducer[CSR]):
     """The whole matrix, as one CSR."""
 
     def __init__(self, matrix: LazyMatrix) -> None:
         self.shape, self.dtype = matrix.shape, matrix.dtype
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
-        state.append((block.rows, block.X))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+    def of_block(self, X: CSR) -> CSR:
+        return X
 
     def finalize(self, state: RowPieces) -> CSR:
         if not state:
@@ -165,22 +157,14 @@ class _Gather(Reducer[RowPieces, CSR]):
         return X
 
 
-class _GatherDense(Reducer[RowPieces, Array]):
+class _GatherDense(RowReducer[Array]):
     """The whole matrix, dense."""
 
     def __init__(self, matrix: LazyMatrix) -> None:
         self.shape, self.dtype = matrix.shape, matrix.dtype
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
-        state.append((block.rows, block.X.toarray()))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+    def of_block(self, X: CSR) -> Array:
+        return X.toarray()
 
     def finalize(self, state: RowPieces) -> Array:
         return state.assemble(self.shape[0], (self.shape[1],), self.dtype)

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lazymu.store.sources import assemble_csr
-from lazymu.stream.reducers import Block, Reducer, RowPieces
+from lazymu.stream.reducers import RowPieces, RowReducer
 from lazymu.typing import CSR, Int64s
 
 MAX_ENTRIES = 1 << 20
@@ -44,7 +44,7 @@ def rare_features(at_most: Int64s) -> Int64s:
     return np.sort(order[:n_kept]).astype(np.int64)
 
 
-class RareReducer(Reducer[RowPieces, RareEntries]):
+class RareReducer(RowReducer[RareEntries]):
     """Collects the entries of some features."""
 
     def __init__(self, shape: tuple[int, int], features: Int64s) -> None:
@@ -56,20 +56,11 @@ class RareReducer(Reducer[RowPieces, RareEntries]):
     def operand_bytes(self) -> int:
         return 12 * MAX_ENTRIES + self.remap.nbytes
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+    def of_block(self, X: CSR) -> CSR:
         from lazymu.kernels.select import select_cols
 
-        X = block.X
         parts = select_cols(X.data, X.indices, X.indptr, self.remap)
-        state.append((block.rows, assemble_csr(*parts, (X.shape[0], len(self.features)))))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+        return assemble_csr(*parts, (X.shape[0], len(self.features)))
 
     def finalize(self, state: RowPieces) -> RareEntries:
         if not state:

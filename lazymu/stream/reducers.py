@@ -60,3 +60,22 @@ class RowPieces(list[tuple["slice | Array", Any]]):
         for rows, values in self:
             out[rows] = values
         return out
+
+
+class RowReducer(Reducer[RowPieces, R]):
+    """Something for each row of a matrix: `of_block` makes it, `finalize` puts it together."""
+
+    @abstractmethod
+    def of_block(self, X: CSR) -> Any:
+        """Return what a block's rows have."""
+
+    def init(self) -> RowPieces:
+        return RowPieces()
+
+    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+        state.append((block.rows, self.of_block(block.X)))
+        return state
+
+    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
+        a.extend(b)
+        return a

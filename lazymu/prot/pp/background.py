@@ -8,30 +8,22 @@ import numpy as np
 import pandas as pd
 
 from lazymu.errors import MissingResultError, explain
-from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, run_pass
-from lazymu.typing import Float64s, Int64s, RandomState
+from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, RowReducer, run_pass
+from lazymu.typing import CSR, Float64s, Int64s, RandomState
 
 
-class BackgroundMeans(Reducer[RowPieces, Float64s]):
+class BackgroundMeans(RowReducer[Float64s]):
     """For each cell some of its values and, last, the mean of its background: (obs, any + 1)."""
 
     def __init__(self, n_obs: int, start: Float64s, columns: Int64s) -> None:
         self.n_obs, self.start, self.columns = n_obs, start, columns
 
-    def init(self) -> RowPieces:
-        return RowPieces()
-
-    def chunk(self, state: RowPieces, block: Block) -> RowPieces:
+    def of_block(self, X: CSR) -> Float64s:
         from lazymu.kernels.mixture import background_means
 
-        Z = np.ascontiguousarray(block.X.toarray(), dtype=np.float64)
+        Z = np.ascontiguousarray(X.toarray(), dtype=np.float64)
         means = background_means(Z, self.start)
-        state.append((block.rows, np.column_stack([Z[:, self.columns], means])))
-        return state
-
-    def combine(self, a: RowPieces, b: RowPieces) -> RowPieces:
-        a.extend(b)
-        return a
+        return np.column_stack([Z[:, self.columns], means])
 
     def finalize(self, state: RowPieces) -> Float64s:
         return state.assemble(self.n_obs, (len(self.columns) + 1,), np.float64)
