@@ -11,10 +11,13 @@ from scipy.sparse.csgraph import connected_components
 
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.checks import require_at_least, require_choice
+from lazymu.graph.descent import descend
 from lazymu.typing import CSR, Array, Floats
 
 Start: TypeAlias = Literal["spectral", "random", "components"]
 STARTS = ("spectral", "random")
+SERIAL_MAX_CELLS = 20_000
+"""Cells up to which umap-learn's own optimiser runs, in one thread: 10 to 20 s there."""
 SPECTRAL_MAX_CELLS = 100_000
 """Cells up to which a spectral start is tried: there it takes a minute or two."""
 SPECTRAL_MAX_COMPONENTS = 100
@@ -58,7 +61,7 @@ def umap_layout(
     Parameters
     ----------
     connectivities
-        Weights of the graph, shape (n, n).
+        Weights of the graph, shape (n, n), symmetric.
     n_components
         Dimensions.
     min_dist, spread
@@ -83,7 +86,7 @@ def umap_layout(
     metric
         Distance between such components.
     random_state
-        Seed. With None the optimisation runs in parallel, and differs from run to run.
+        Seed. With None the layout differs from run to run.
 
     Raises
     ------
@@ -92,11 +95,15 @@ def umap_layout(
 
     Notes
     -----
-    The coordinates are those of ``scanpy.tl.umap`` with the same seed. The spectral start is not
-    tried above 100,000 cells or 100 connected components, nor pursued where its solver does not
-    converge within 50 restarts; `Layout.start` says which start it was. Peak memory is the graph
-    twice and 24 bytes an edge; with the spectral start ``8 n^{1.5}`` bytes more (250 MB for 100,000
-    cells).
+    Up to 20,000 cells the coordinates are those of ``scanpy.tl.umap`` with the same seed. Beyond,
+    the same steps are taken in another order (:mod:`lazymu.graph.descent`), in
+    `settings.n_threads` threads; with a seed the layout is the same for any number of them. The
+    spectral start is not tried above 100,000 cells or 100 connected components, nor pursued where
+    its solver does not converge within 50 restarts; `Layout.start` says which start it was.
+
+    Peak memory up to 20,000 cells is the graph twice and 24 bytes an edge; beyond, 6 bytes an edge
+    and 50 a cell; with the spectral start the graph once more and ``8 n^{1.5}`` bytes (250 MB for
+    100,000 cells).
 
     References
     ----------
@@ -125,24 +132,28 @@ def umap_layout(
     state = np.random.RandomState(random_state)
     start: Any
     start, name = _start(connectivities, init, n_components, data, metric, epochs, state)
+    force: dict[str, Any] = {
+        **{"a": a, "b": b, "gamma": gamma, "negative_sample_rate": negative_sample_rate},
+        **{"n_epochs": epochs, "random_state": state},
+    }
+    if n_cells > SERIAL_MAX_CELLS:
+        if name == "random":
+            start = state.uniform(-EXTENT, EXTENT, (n_cells, n_components))
+        coordinates = descend(connectivities, _from_zero(start), alpha=alpha, **force)
+        return Layout(coordinates, a, b, name)
     coordinates, _ = simplicial_set_embedding(
         data=None,
         graph=sp.coo_matrix(connectivities, copy=True),
         n_components=n_components,
         initial_alpha=alpha,
-        a=a,
-        b=b,
-        gamma=gamma,
-        negative_sample_rate=negative_sample_rate,
-        n_epochs=epochs,
         init=start,
-        random_state=state,
         metric=metric,
         metric_kwds={},
         densmap=False,
         densmap_kwds={},
         output_dens=False,
         parallel=random_state is None,
+        **force,
     )
     return Layout(np.asarray(coordinates, np.float32), a, b, name)
 
@@ -161,8 +172,10 @@ def _start(
         return _given(init, (connectivities.shape[0], n_components)), "given"
     require_choice("init", init, STARTS)
     if init == "spectral":
-        graph = _without_weak_edges(connectivities, epochs)
-        coordinates = _spectral(graph, n_components, data, metric, state)
+        coordinates = None
+        if n_components + 1 < connectivities.shape[0] <= SPECTRAL_MAX_CELLS:
+            graph = _without_weak_edges(connectivities, epochs)
+            coordinates = _spectral(graph, n_components, data, metric, state)
         if coordinates is not None:
             return _spread(coordinates, state), "spectral"
         if data is not None and data.shape[1] >= n_components:
@@ -201,8 +214,7 @@ def _spectral(
     n_parts, parts = connected_components(graph)
     # Where there are more parts than directions in the plane, their places come from the data.
     placeable = n_parts <= 2 * n_components or data is not None
-    solvable = n_components + 1 < graph.shape[0] <= SPECTRAL_MAX_CELLS
-    if not (placeable and solvable and n_parts <= SPECTRAL_MAX_COMPONENTS):
+    if not (placeable and n_parts <= SPECTRAL_MAX_COMPONENTS):
         return None
     settings = {"metric": metric, "maxiter": SPECTRAL_MAX_RESTARTS}
     with warnings.catch_warnings():
@@ -220,6 +232,13 @@ def _spectral(
             return None
     coordinates: Floats = found
     return coordinates
+
+
+def _from_zero(coordinates: Floats) -> Floats:
+    """Return coordinates between 0 and 10 in every dimension, as umap-learn's descent begins."""
+    least, most = coordinates.min(axis=0), coordinates.max(axis=0)
+    scaled: Floats = EXTENT * (coordinates - least) / np.where(most > least, most - least, 1)
+    return scaled
 
 
 def _spread(coordinates: Floats, state: np.random.RandomState) -> Floats:

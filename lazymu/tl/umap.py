@@ -58,7 +58,7 @@ def umap(
         Where to start: "spectral", "random", a key of `obsm`, or coordinates
         (n_obs, n_components).
     random_state
-        Seed. With None the optimisation runs in parallel, and differs from run to run.
+        Seed. With None the layout differs from run to run.
     a, b
         The curve itself.
     key_added
@@ -68,12 +68,15 @@ def umap(
 
     Notes
     -----
-    Writes ``obsm["X_umap"]`` (float32, n_obs x n_components) and ``uns["umap"]``. The coordinates
-    are scanpy's for the same graph and seed. Above 100,000 cells, and where the spectral start is
-    out of reach, it starts from the embedding's first components.
+    Writes ``obsm["X_umap"]`` (float32, n_obs x n_components) and ``uns["umap"]``. Up to 20,000
+    cells the coordinates are scanpy's for the same graph and seed; beyond, the same optimisation
+    runs in `settings.n_threads` threads, and gives the same layout for any number of them. Above
+    100,000 cells, and where the spectral start is out of reach, it starts from the embedding's
+    first components.
 
-    Passes over X: none. Peak memory: the graph twice and 24 bytes an edge; with the spectral start
-    ``8 n^{1.5}`` bytes more.
+    Passes over X: none. Peak memory: up to 20,000 cells the graph twice and 24 bytes an edge;
+    beyond, 6 bytes an edge and 50 a cell; with the spectral start the graph once more and
+    ``8 n^{1.5}`` bytes.
 
     Raises
     ------
