@@ -6,22 +6,25 @@
 PYTHON ?= python3
 DATA ?=
 JOBS ?= auto
+CELLS ?=
+THREADS ?= 2
 
 VENV := $(if $(filter python3 python,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
-INSTALLED_BENCH := $(VENV)/.installed-bench
+INSTALLED_BENCH := $(BENCH)/.installed
 INSTALLED_NOTEBOOKS := $(VENV)/.installed-notebooks
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks coverage bench clean
+.PHONY: help demo test test-all lint format notebooks coverage bench bench-million bench-kernels clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
-	@echo "PYTHON=python3.12 takes another interpreter than python3; DATA=file is for demo."
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@echo "PYTHON=python3.12 takes another interpreter than python3; DATA=file is for demo, CELLS=number for bench."
 
 $(BIN)/python:
 	@python=$$(.ci/find-python $(PYTHON)) && echo "Making $(VENV) with $$python" && $$python -m venv $(VENV)
@@ -36,10 +39,11 @@ $(INSTALLED_DEV): pyproject.toml | $(BIN)/python
 	@$(PIP_INSTALL) ".[dev]"
 	@touch $@ $(INSTALLED)
 
-$(INSTALLED_BENCH): pyproject.toml | $(BIN)/python
-	@echo "Installing lazymu and the packages it is compared with into $(VENV)"
-	@$(PIP_INSTALL) ".[mofa,bench]"
-	@touch $@ $(INSTALLED)
+$(INSTALLED_BENCH): pyproject.toml
+	@test -x $(BENCH)/bin/python || { python=$$(.ci/find-python $(PYTHON)) && $$python -m venv $(BENCH); }
+	@echo "Installing lazymu and the packages it is compared with into $(BENCH); this takes some minutes"
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@touch $@
 
 $(INSTALLED_NOTEBOOKS): pyproject.toml | $(BIN)/python
 	@echo "Installing lazymu and what runs notebooks into $(VENV)"
@@ -71,10 +75,15 @@ notebooks: $(INSTALLED_NOTEBOOKS)  ## run the notebooks and keep what they show
 coverage: $(INSTALLED_DEV)  ## run the tests and report the lines that none of them reaches
 	$(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html
 
-bench: $(INSTALLED_BENCH)  ## measure time and memory beside the peers
-	@for file in benchmarks/bench_*.py; do \
-	    echo "== $$file" && $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; \
-	done
+bench: $(INSTALLED_BENCH)  ## measure beside the peers, at CELLS=20000 or at 20 k and 100 k
+	$(BENCH)/bin/python -m benchmarks.compare --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
+
+bench-million: $(INSTALLED_BENCH)  ## run the workflow on a million cells, or CELLS=5000
+	$(BENCH)/bin/python -m benchmarks.million --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
+
+bench-kernels: $(INSTALLED_BENCH)  ## measure kernels beside the roofline; codecs and chunk sizes
+	$(BENCH)/bin/python -m benchmarks.bench_kernels
+	$(BENCH)/bin/python -m benchmarks.bench_reading
 
 clean:  ## remove caches, demo output and virtual environments
 	rm -rf .venv .venv-* demo build dist htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
