@@ -14,7 +14,12 @@ import scipy.sparse as sp
 from lazymu.errors import ArgumentError, MemoryLimitError
 from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import nearest_neighbors
-from lazymu.graph.leiden import leiden_labels, order_by_size
+from lazymu.graph.leiden import (
+    Implementation,
+    leiden_at_resolutions,
+    leiden_labels,
+    order_by_size,
+)
 from lazymu.settings import settings
 
 
@@ -117,3 +122,16 @@ def test_leiden_labels__memory_is_known_before_it_starts(graph: sp.csr_matrix) -
     with settings.override(memory_limit=10**6):
         with pytest.raises(MemoryLimitError, match=r"a graph of \d\d,\d{3} edges.*0.00 GB allowed"):
             leiden_labels(graph)
+
+
+@pytest.mark.parametrize("flavor", ["igraph", "leidenalg"])
+def test_leiden_at_resolutions__one_graph_gives_what_each_alone_does(
+    graph: sp.csr_matrix, flavor: Implementation
+) -> None:
+    options = {"n_iterations": 2, "flavor": flavor, "directed": None, "use_weights": True}
+    found = leiden_at_resolutions(graph, [0.4, 2.0, 0.4], random_state=1, **options)
+    for resolution, clusters in zip([0.4, 2.0, 0.4], found, strict=True):
+        alone = leiden_labels(graph, resolution=resolution, random_state=1, **options)
+        np.testing.assert_array_equal(clusters.labels, alone.labels)
+        assert clusters.modularity == alone.modularity
+    assert found[0].labels.max() < found[1].labels.max()

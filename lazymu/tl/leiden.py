@@ -10,7 +10,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
-from lazymu.graph.leiden import DEFAULT_ROUNDS, Implementation, leiden_labels
+from lazymu.graph.leiden import DEFAULT_ROUNDS, Implementation, leiden_at_resolutions
 from lazymu.tl.graphs import container_of, graph_of
 from lazymu.typing import CSR
 
@@ -67,7 +67,7 @@ def leiden(
     igraph the clusters are those of ``scanpy.tl.leiden(flavor="igraph", n_iterations=2)`` with the
     same seed, numbered by size.
 
-    Passes over X: none. Peak memory: some 160 bytes an edge.
+    Passes over X: none. Peak memory: some 110 bytes a stored weight.
 
     Raises
     ------
@@ -98,16 +98,17 @@ def leiden(
     if graph is None:
         graph = graph_of(container, neighbors_key, obsp).connectivities
     several = not np.isscalar(resolution)
-    for value in np.atleast_1d(np.asarray(resolution, dtype=float)).tolist():
-        found = leiden_labels(
-            graph,
-            resolution=value,
-            n_iterations=n_iterations,
-            flavor=flavor,
-            directed=directed,
-            use_weights=use_weights,
-            random_state=random_state,
-        )
+    values = np.atleast_1d(np.asarray(resolution, dtype=float)).tolist()
+    partitions = leiden_at_resolutions(
+        graph,
+        values,
+        n_iterations=n_iterations,
+        flavor=flavor,
+        directed=directed,
+        use_weights=use_weights,
+        random_state=random_state,
+    )
+    for value, found in zip(values, partitions, strict=True):
         rounds = DEFAULT_ROUNDS[flavor] if n_iterations is None else n_iterations
         params: dict[str, Any] = {"resolution": value, "n_iterations": rounds}
         if random_state is not None:
