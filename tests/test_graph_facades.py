@@ -6,6 +6,7 @@ import logging
 import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import mudata as md
@@ -21,7 +22,8 @@ from lazymu.errors import (
     ModalityNotFoundError,
     NoCommonCellsError,
 )
-from lazymu.graph.search import NeighborLists
+from lazymu.graph import search
+from lazymu.graph.search import ExactSearch, NeighborLists
 from lazymu.graph.umap import Layout
 from lazymu.graph.wnn import weighted_neighbors
 
@@ -103,6 +105,26 @@ def test_neighbors__some_components() -> None:
     adata = mod.to_anndata()
     sc.tl.umap(adata, maxiter=3)
     assert adata.obsm["X_umap"].shape == (100, 2)
+
+
+def test_neighbors__recall_of_an_approximate_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By modality for a MuData; not there where the search is exact."""
+
+    def half_right(X: np.ndarray, scale: np.ndarray, metric: str, n: int, seed: int | None) -> Any:
+        found = ExactSearch(X, scale).nearest(0, len(X), n + 1)
+        found.indices[:, n // 2 :] = np.arange(len(X))[:, None] - np.arange(1, n + 2 - n // 2)
+        found.indices[found.indices < 0] += len(X)
+        return found
+
+    monkeypatch.setattr(search, "descend", half_right)
+    mod, mdata = modality(300), multimodal(300)
+    mu.pp.neighbors(mod, n_neighbors=21)
+    assert "recall" not in mod.uns["neighbors"]
+    mu.pp.neighbors(mod, n_neighbors=21, transformer="pynndescent")
+    assert 0.5 <= mod.uns["neighbors"]["recall"] < 0.6
+    mu.pp.neighbors(mdata, transformer="pynndescent")
+    assert set(mdata.uns["neighbors"]["recall"]) == {"rna", "atac"}
+    assert all(0.7 < share < 0.9 for share in mdata.uns["neighbors"]["recall"].values())
 
 
 def test_neighbors__fewer_cells_than_neighbours() -> None:

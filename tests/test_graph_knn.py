@@ -8,11 +8,12 @@ import pytest
 import scanpy as sc
 from scipy.spatial.distance import cdist
 
-from lazymu.errors import ArgumentError
+from lazymu.errors import ArgumentError, MemoryLimitError
 from lazymu.graph import search as searching
 from lazymu.graph.connectivities import distance_matrix, umap_connectivities
-from lazymu.graph.knn import nearest_neighbors
+from lazymu.graph.knn import nearest_neighbors, sampled_recall
 from lazymu.graph.search import DescentSearch, ExactSearch, NeighborLists
+from lazymu.settings import settings
 
 
 def clustered(n: int, d: int, *, seed: int = 0, n_clusters: int = 6) -> np.ndarray:
@@ -123,6 +124,36 @@ def test_descent__recalls_the_nearest() -> None:
                 np.sqrt(((X[row] - X[found.indices[row]]) ** 2).sum(axis=1)),
                 rtol=1e-5,
             )
+
+
+@pytest.mark.slow
+def test_descent__same_lists_for_any_number_of_threads() -> None:
+    X = clustered(4000, 12)
+    lists = []
+    for n_threads in (1, 2, 3):
+        with settings.override(n_threads=n_threads):
+            search = DescentSearch(X, np.ones(len(X)), "euclidean", 15, 0)
+            lists.append((search.nearest(0, 4000, 15), search.nearest(0, 4000, 60)))
+    for other in lists[1:]:
+        for found, expected in zip(other, lists[0], strict=True):
+            np.testing.assert_array_equal(found.indices, expected.indices)
+            np.testing.assert_array_equal(found.distances, expected.distances)
+
+
+def test_descent__memory_is_known_before_it_starts() -> None:
+    with settings.override(memory_limit=10**6):
+        with pytest.raises(MemoryLimitError, match=r"4,000 cells.*of 1,000,000 bytes allowed"):
+            nearest_neighbors(clustered(4000, 12), 15, method="pynndescent")
+
+
+def test_sampled_recall__is_the_part_found() -> None:
+    X = clustered(5000, 8)
+    lists = plain_lists(X, 10)
+    assert sampled_recall(X, lists) == 1.0
+    assert sampled_recall(X, plain_lists(X, 10, "cosine"), metric="cosine") == 1.0
+    worse = NeighborLists(lists.indices.copy(), lists.distances)
+    worse.indices[:, 7:] = (np.arange(5000)[:, None] + 2500) % 5000
+    assert sampled_recall(X, worse) == pytest.approx(0.7, abs=0.01)
 
 
 def shared(a: np.ndarray, b: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from lazymu.graph.affinity import most_similar
 from lazymu.graph.aligned import Fitted, align
 from lazymu.graph.bandwidth import Flavor, bandwidths
 from lazymu.graph.checks import require_at_least, require_choice
-from lazymu.graph.knn import Method, make_search, search_all
+from lazymu.graph.knn import Method, is_approximate, make_search, sampled_recall, search_all
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.weights import modality_weights
 from lazymu.typing import Array, Float64s, Int64s, Ints
@@ -33,6 +33,8 @@ class WeightedNeighbors(NamedTuple):
     """Shape (N, M), 0 where a cell is missing; each row sums to 1."""
     sigma: Float64s
     """Bandwidths, shape (N, M); NaN where a cell is missing."""
+    recall: dict[str, float]
+    """Of modalities searched approximately, the part of the nearest neighbours found."""
 
 
 def weighted_neighbors(
@@ -99,6 +101,8 @@ def weighted_neighbors(
         If there is no modality, an embedding has a NaN or infinite value, the positions do not fit
         it, a cell is in no modality, a number of neighbours is too small, or ``flavor`` or
         ``method`` is unknown.
+    MemoryLimitError
+        If an approximate search would take more than `settings.memory_limit`.
 
     Notes
     -----
@@ -129,7 +133,7 @@ def weighted_neighbors(
     require_at_least("n_multineighbors", n_multineighbors, 2)
     require_at_least("n_bandwidth_neighbors", n_bandwidth_neighbors, 1)
     scaled = flavor == "seurat" if l2_norm is None else l2_norm
-    fits = []
+    fits, recall = [], {}
     for mod, view in align(embeddings, positions, l2_norm=scaled).items():
         k = min(n_neighbors - 1, len(view.X) - 1)
         search = make_search(
@@ -143,6 +147,8 @@ def weighted_neighbors(
         given = None if lists is None else lists.get(mod)
         if given is None:
             own = search_all(search, len(view.X), k, f"neighbours in {mod}")
+            if is_approximate(method, len(view.X)):
+                recall[mod] = sampled_recall(view.X, own, scale=view.scale)
         else:
             own = view.reorder(given)
         fits.append(Fitted(view, search, own, bandwidths(view, own, n_bandwidth_neighbors, flavor)))
@@ -152,4 +158,4 @@ def weighted_neighbors(
     sigma = np.full(weights.shape, np.nan)
     for column, fit in enumerate(fits):
         sigma[fit.view.cells, column] = fit.sigma
-    return WeightedNeighbors(joint.indices, joint.distances, weights, sigma)
+    return WeightedNeighbors(joint.indices, joint.distances, weights, sigma, recall)

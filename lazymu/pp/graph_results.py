@@ -21,8 +21,12 @@ def store_graph(
     connectivities: CSR,
     params: dict[str, Any],
     random_state: int | None,
+    recall: float | dict[str, float] | None = None,
 ) -> None:
-    """Write `obsp` and `uns` of a graph; a seed of None, which files cannot hold, is left out."""
+    """Write `obsp` and `uns` of a graph; a seed of None, which files cannot hold, is left out.
+
+    ``recall`` is that of approximate lists, or of each modality's.
+    """
     key, distances_key, connectivities_key = keys.graph_keys(key_added)
     data.obsp[distances_key] = distance_matrix(lists)
     data.obsp[connectivities_key] = connectivities
@@ -33,6 +37,8 @@ def store_graph(
         "distances_key": distances_key,
         "params": {"method": "umap", **params},
     }
+    if recall:
+        data.uns[key]["recall"] = recall
 
 
 def stored_lists(modality: Modality, key: str) -> NeighborLists | None:

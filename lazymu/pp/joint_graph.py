@@ -83,7 +83,7 @@ def connect_jointly(
     if limits := {n: e.n_pcs for n, e in embeddings.items() if e.n_pcs is not None}:
         params["mod_n_pcs"] = limits
     connectivities = umap_connectivities(lists, first_is_self=flavor == "muon")
-    store_graph(mdata, key_added, lists, connectivities, params, random_state)
+    store_graph(mdata, key_added, lists, connectivities, params, random_state, found.recall)
     mdata.obsm[_weights_key(key_added)] = found.weights
     if weight_key is not None:
         _store_columns(mdata, list(embeddings), found, weight_key, add_weights_to_modalities)
