@@ -21,6 +21,8 @@ MODALITY_OF_FEATURE_TYPE: Final = {
     "Antibody Capture": PROT,
 }
 
+MITOCHONDRIAL_PREFIX: Final = "MT-"
+
 # --- obs and var columns -------------------------------------------------------------------------
 TOTAL_COUNTS: Final = "total_counts"
 MEAN_COUNTS: Final = "mean_counts"

@@ -26,24 +26,16 @@ SMALL, LARGE = 10_000, 40_000
 MEASURE = """
 import json, sys
 import lazymu as sc
-from lazymu.stream import passes
-from lazymu.stream.plan import RUNTIME_BYTES
-
-planned = []
-plan_blocks = passes.plan_blocks
-def recorded(*args, **kwargs):
-    plan = plan_blocks(*args, **kwargs)
-    planned.append(plan.projected_bytes)
-    return plan
-passes.plan_blocks = recorded
+from lazymu.stream import recorded_passes
 
 sc.settings.memory_limit, sc.settings.n_threads = int(sys.argv[3]), 2
 x = sc.read(sys.argv[1])
-exec(sys.argv[2])
+with recorded_passes() as passes:
+    exec(sys.argv[2])
 results = sum(value.nbytes for value in [*x.obsm.values(), *x.varm.values()])
 status = open("/proc/self/status").read()  # what getrusage says begins with the parent's
 peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
-print(json.dumps([peak, max(planned) + RUNTIME_BYTES, results]))
+print(json.dumps([peak, max(entry.projected_bytes for entry in passes), results]))
 """
 WORK = {
     "lsi": "sc.atac.pp.tfidf(x); sc.atac.tl.lsi(x, n_comps=20)",

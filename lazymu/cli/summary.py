@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lazymu.cli.text import duration, size, table
 from lazymu.pipeline import RunSummary
+from lazymu.pipeline.forecast import StageForecast
+from lazymu.settings import settings
 
 
 def run_lines(summary: RunSummary) -> Iterator[str]:
@@ -17,12 +19,45 @@ def run_lines(summary: RunSummary) -> Iterator[str]:
     yield ""
     yield from table(rows)
     yield ""
-    stages = [(s.label, duration(s.seconds), size(s.peak_bytes)) for s in summary.stages]
-    total = ("all", duration(summary.seconds), size(summary.peak_bytes))
-    yield from table([("stage", "time", "peak memory"), *stages, total])
+    stages = [
+        (s.label, f"{s.n_passes or ''}", duration(s.seconds), size(s.peak_bytes))
+        for s in summary.stages
+    ]
+    n_passes = sum(stage.n_passes for stage in summary.stages)
+    total = ("all", f"{n_passes}", duration(summary.seconds), size(summary.peak_bytes))
+    yield from table([("stage", "passes", "time", "peak memory"), *stages, total])
     if summary.notes:
         yield ""
         yield from (f"Note: {note}" for note in summary.notes)
+
+
+def forecast_lines(stages: Sequence[StageForecast]) -> Iterator[str]:
+    """Yield the plan of a run: what each stage would read, hold and take."""
+    heading = ("stage", "passes", "nonzeros read", "decompressed", "planned memory", "about")
+    working = [stage for stage in stages if stage.n_passes or stage.seconds]
+    rows = [
+        (
+            stage.label,
+            f"{stage.n_passes or ''}",
+            f"{stage.n_values:,}" if stage.n_values else "",
+            size(stage.n_bytes) if stage.n_bytes else "",
+            size(stage.peak_bytes) if stage.peak_bytes else "",
+            duration(stage.seconds),
+        )
+        for stage in working
+    ]
+    total = (
+        "all",
+        f"{sum(stage.n_passes for stage in working)}",
+        f"{sum(stage.n_values for stage in working):,}",
+        size(sum(stage.n_bytes for stage in working)),
+        size(max(stage.peak_bytes for stage in working)),
+        duration(sum(stage.seconds for stage in working)),
+    )
+    yield from table([heading, *rows, total])
+    yield ""
+    yield f"Memory limit {size(settings.memory_limit)}, {settings.n_threads} threads."
+    yield "All cells and features are taken to be kept; embeddings and graphs come on top."
 
 
 def result_lines(summary: RunSummary) -> Iterator[str]:

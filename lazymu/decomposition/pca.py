@@ -11,7 +11,13 @@ from lazymu.decomposition.in_memory import fits_in_memory, leading_pairs
 from lazymu.decomposition.krylov import block_krylov
 from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments, Staged
 from lazymu.decomposition.shifted import Shift, sparse_part
-from lazymu.decomposition.svd import check_n_comps, oriented
+from lazymu.decomposition.svd import (
+    MAX_PASSES,
+    N_OVERSAMPLES,
+    TOLERANCE,
+    check_n_comps,
+    oriented,
+)
 from lazymu.settings import settings
 from lazymu.stream import Block, LazyMatrix, RowPieces, run_pass
 from lazymu.stream.passes import gather
@@ -118,7 +124,15 @@ def principal_components(
         pairs = leading_pairs(gather(C), off, n_comps, rng)
         Y = (pairs.U * pairs.S).astype(np.float32)
         return describe(Found(Y, pairs.S, pairs.Vt, pairs.moments, 1), off)
-    found = block_krylov(C, off, n_comps, n_oversamples=10, max_passes=5, tol=1e-5, rng=rng)
+    found = block_krylov(
+        C,
+        off,
+        n_comps,
+        n_oversamples=N_OVERSAMPLES,
+        max_passes=MAX_PASSES,
+        tol=TOLERANCE,
+        rng=rng,
+    )
     Y = found.U * found.S.astype(np.float32)
     return describe(Found(Y, found.S, found.Vt, found.moments, found.n_passes), off)
 

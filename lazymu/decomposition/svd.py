@@ -14,6 +14,8 @@ from lazymu.stream import LazyMatrix
 from lazymu.stream.passes import gather
 from lazymu.typing import Float64s, Floats, RandomState
 
+N_OVERSAMPLES, MAX_PASSES, TOLERANCE = 10, 5, 1e-5
+
 
 class SVDResult(NamedTuple):
     """``matrix ~ U diag(S) Vt``, largest singular value first."""
@@ -34,9 +36,9 @@ def truncated_svd(
     matrix: LazyMatrix,
     n_comps: int,
     *,
-    n_oversamples: int = 10,
-    max_passes: int = 5,
-    tol: float = 1e-5,
+    n_oversamples: int = N_OVERSAMPLES,
+    max_passes: int = MAX_PASSES,
+    tol: float = TOLERANCE,
     random_state: RandomState = 0,
 ) -> SVDResult:
     """Return the ``n_comps`` leading singular triplets of a lazy matrix ``A`` (obs, var).

@@ -10,10 +10,7 @@ TILE_BYTES = 1 << 19
 
 
 def add_gram(data: Array, indices: Ints, indptr: Ints, G: Float64s) -> None:
-    """Add the upper triangle of ``A' A`` (p, p) to ``G``; column indices of a row ascend.
-
-    A few entries below the diagonal are added to as well.
-    """
+    """Add the upper triangle of ``A' A`` (p, p) to ``G``; column indices of a row ascend."""
     _add_tiles(data, indices, indptr, G, max(TILE_BYTES // max(G.itemsize * len(G), 1), 4))
 
 
@@ -31,10 +28,13 @@ def _add_tiles(data: Array, indices: Ints, indptr: Ints, G: Float64s, tile: int)
                 end += 1
             cursor[i] = end
             while a + 4 <= end:
+                for r in range(a, a + 4):
+                    for b in range(r, a + 4):
+                        G[indices[r], indices[b]] += float(data[r]) * data[b]
                 v0, v1 = float(data[a]), float(data[a + 1])
                 v2, v3 = float(data[a + 2]), float(data[a + 3])
                 j0, j1, j2, j3 = indices[a], indices[a + 1], indices[a + 2], indices[a + 3]
-                for b in range(a, stop):
+                for b in range(a + 4, stop):
                     j, value = indices[b], float(data[b])
                     G[j0, j] += v0 * value
                     G[j1, j] += v1 * value

@@ -2,6 +2,6 @@
 
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import RunSummary
-from lazymu.pipeline.workflow import run_workflow
+from lazymu.pipeline.workflow import forecast_workflow, run_workflow
 
-__all__ = ["RunParams", "RunSummary", "run_workflow"]
+__all__ = ["RunParams", "RunSummary", "forecast_workflow", "run_workflow"]

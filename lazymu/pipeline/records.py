@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lazymu.stream import recorded_passes
+
 _SAMPLE_SECONDS = 0.02
 _STATM = Path("/proc/self/statm")
 
@@ -23,6 +25,10 @@ class StageRecord:
     seconds: float = 0.0
     peak_bytes: int = 0
     """Largest resident memory of the process while the stage ran."""
+    n_passes: int = 0
+    """Times that a modality's matrix was read."""
+    n_values: int = 0
+    """Nonzeros read in them."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def resident_bytes() -> int:
 
 @contextmanager
 def measured(record: StageRecord) -> Iterator[None]:
-    """Fill a record with the time and the peak memory of a ``with`` block, by sampling."""
+    """Fill a record with a ``with`` block's passes, time and peak memory (by sampling)."""
     finished = threading.Event()
 
     def sample() -> None:
@@ -94,8 +100,11 @@ def measured(record: StageRecord) -> Iterator[None]:
     started = time.monotonic()
     sampler.start()
     try:
-        yield
+        with recorded_passes() as passes:
+            yield
     finally:
+        record.n_passes = len(passes)
+        record.n_values = sum(entry.n_values for entry in passes)
         record.seconds = time.monotonic() - started
         finished.set()
         sampler.join()

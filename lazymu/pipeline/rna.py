@@ -17,7 +17,8 @@ MITOCHONDRIAL = "mt"
 def check_rna(run: Run, name: str, rna: Modality) -> None:
     """Compute quality metrics and drop poor cells."""
     params = run.params.rna
-    rna.var[MITOCHONDRIAL] = rna.var_names.str.upper().str.startswith("MT-")
+    names = rna.var_names.str.upper()
+    rna.var[MITOCHONDRIAL] = names.str.startswith(keys.MITOCHONDRIAL_PREFIX)
     marked = [MITOCHONDRIAL] if rna.var[MITOCHONDRIAL].any() else []
     pp.calculate_qc_metrics(rna, qc_vars=marked, percent_top=None, inplace=True)
     limits: dict[str, Limits] = {keys.N_GENES_BY_COUNTS: (params.min_genes, None)}

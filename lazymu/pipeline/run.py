@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
+from lazymu.pipeline.forecast import Reading, StageForecast, of_readings
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.pl import write_figure
 from lazymu.pipeline.records import RunSummary
@@ -20,6 +21,12 @@ logger = logging.getLogger(__name__)
 
 KINDS = {keys.RNA: keys.RNA_ALIASES, keys.ATAC: keys.ATAC_ALIASES, keys.PROT: keys.PROT_ALIASES}
 WNN = "wnn"
+Reads = Callable[["Run", Modality], Iterator[Reading]]
+
+
+def is_store(source: str) -> bool:
+    """Return whether a path is that of a Zarr store, which is worked on as it is."""
+    return source.rstrip("/").endswith(".zarr")
 
 
 @dataclass
@@ -40,6 +47,11 @@ class Run:
                 if name in self.mdata.mod:
                     found.setdefault(kind, name)
         return found
+
+    @property
+    def starts_from_store(self) -> bool:
+        """Whether the source needs no conversion."""
+        return is_store(self.summary.source)
 
     @property
     def target(self) -> MuData | Modality:
@@ -91,6 +103,10 @@ class Stage(Protocol):
     def work(self) -> Callable[[Run], None]:
         """The step itself."""
 
+    @property
+    def forecast(self) -> Callable[[Run], StageForecast]:
+        """What it would read, hold and take."""
+
 
 class JointStage:
     """A step over all modalities; it may apply only to some runs."""
@@ -101,17 +117,34 @@ class JointStage:
         function: Callable[[Run], None],
         *,
         when: Callable[[Run], bool] = lambda run: True,
+        reads: Mapping[str, Reads] | None = None,
+        seconds_per_cell: float = 0.0,
     ) -> None:
         self.label, self.work, self.applies = label, function, when
+        self.reads, self.seconds_per_cell = reads or {}, seconds_per_cell
+
+    def forecast(self, run: Run) -> StageForecast:
+        """Return what it would read of the modality of each kind, and take for all cells."""
+        readings = [
+            reading
+            for kind, name in run.present().items()
+            if kind in self.reads
+            for reading in self.reads[kind](run, run.mdata.mod[name])
+        ]
+        return of_readings(self.label, readings, self.seconds_per_cell * run.target.n_obs)
 
 
 class ModalityStage:
     """A step on the modality of one kind, given to the function with its name."""
 
     def __init__(
-        self, label: str, function: Callable[[Run, str, Modality], None], kind: str
+        self,
+        label: str,
+        function: Callable[[Run, str, Modality], None],
+        kind: str,
+        reads: Reads,
     ) -> None:
-        self.label, self.function, self.kind = label, function, kind
+        self.label, self.function, self.kind, self.reads = label, function, kind, reads
 
     def applies(self, run: Run) -> bool:
         """Whether the run has a modality of the kind."""
@@ -121,6 +154,11 @@ class ModalityStage:
         """Do it."""
         name = run.present()[self.kind]
         self.function(run, name, run.mdata.mod[name])
+
+    def forecast(self, run: Run) -> StageForecast:
+        """Return what it would read and take."""
+        modality = run.mdata.mod[run.present()[self.kind]]
+        return of_readings(self.label, self.reads(run, modality))
 
 
 class StageWatcher(Protocol):

@@ -8,18 +8,23 @@ from lazymu import keys
 from lazymu.containers import Modality, MuData, read
 from lazymu.errors import ModalityNotFoundError, explain
 from lazymu.io import convert
-from lazymu.pipeline.run import KINDS, Run
+from lazymu.pipeline.run import KINDS, Run, is_store
 from lazymu.stream.steps import Astype
 from lazymu.stream.sums import matrix_sums
 
 
 def open_source(source: str, working: Path) -> MuData:
     """Open a Zarr store as it is; convert any other file first, as every pass reads it again."""
-    if not source.rstrip("/").endswith(".zarr"):
+    if not is_store(source):
         converted = str(working / "counts.zarr")
         convert(source, converted, overwrite=True)
         source = converted
-    mdata = as_mudata(read(source))
+    return with_known_modalities(read(source))
+
+
+def with_known_modalities(data: MuData | Modality) -> MuData:
+    """Return a MuData; raise where the workflow knows none of its modalities."""
+    mdata = as_mudata(data)
     if not any(name in mdata.mod for names in KINDS.values() for name in names):
         known = ", ".join(name for names in KINDS.values() for name in names)
         rule = f"the workflow knows modalities named {known}"

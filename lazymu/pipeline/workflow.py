@@ -8,29 +8,34 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lazymu import keys
+from lazymu.containers import read
 from lazymu.errors import ArgumentError, explain
-from lazymu.pipeline import atac, figures, joint, markers, prot, rna
+from lazymu.pipeline import atac, figures, forecast, joint, markers, prot, rna
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
-from lazymu.pipeline.source import open_source, use_counts
+from lazymu.pipeline.source import open_source, use_counts, with_known_modalities
 from lazymu.store.replace import check_target, remove
 
 STAGES: tuple[Stage, ...] = (
     JointStage("Known labels", joint.find_labels, when=joint.has_labels),
-    ModalityStage("RNA quality", rna.check_rna, keys.RNA),
-    ModalityStage("ATAC quality", atac.check_atac, keys.ATAC),
-    ModalityStage("Protein quality", prot.check_prot, keys.PROT),
+    ModalityStage("RNA quality", rna.check_rna, keys.RNA, forecast.quality_reads),
+    ModalityStage("ATAC quality", atac.check_atac, keys.ATAC, forecast.quality_reads),
+    ModalityStage("Protein quality", prot.check_prot, keys.PROT, forecast.quality_reads),
     JointStage("Common cells", joint.keep_common_cells),
-    ModalityStage("RNA embedding", rna.embed_rna, keys.RNA),
-    ModalityStage("ATAC embedding", atac.embed_atac, keys.ATAC),
-    ModalityStage("Protein embedding", prot.embed_prot, keys.PROT),
-    JointStage("Neighbours", joint.connect),
-    JointStage("Clusters", joint.cluster),
-    JointStage("UMAP", joint.lay_out),
+    ModalityStage("RNA embedding", rna.embed_rna, keys.RNA, forecast.rna_reads),
+    ModalityStage("ATAC embedding", atac.embed_atac, keys.ATAC, forecast.atac_reads),
+    ModalityStage("Protein embedding", prot.embed_prot, keys.PROT, forecast.prot_reads),
+    JointStage("Neighbours", joint.connect, seconds_per_cell=forecast.GRAPH),
+    JointStage("Clusters", joint.cluster, seconds_per_cell=forecast.CLUSTERING),
+    JointStage("UMAP", joint.lay_out, seconds_per_cell=forecast.LAYOUT),
     JointStage("Comparison", joint.compare),
-    ModalityStage("Markers", markers.rank_markers, keys.RNA),
-    JointStage("Figures", figures.draw_results),
+    ModalityStage("Markers", markers.rank_markers, keys.RNA, forecast.look_up_reads),
+    JointStage(
+        "Figures",
+        figures.draw_results,
+        reads={keys.RNA: forecast.look_up_reads, keys.PROT: forecast.look_up_reads},
+    ),
 )
 OPENING, WRITING = "Open", "Write"
 
@@ -96,6 +101,34 @@ def run_workflow(
         ModalityRecord(name, before[name], modality.shape) for name, modality in mdata.mod.items()
     ]
     return summary
+
+
+def forecast_workflow(
+    source: str | Path, params: RunParams | None = None
+) -> list[forecast.StageForecast]:
+    """Return what each stage of :func:`run_workflow` would read, hold and take.
+
+    Nothing but annotation and offsets is read, and nothing is written. All cells and features are
+    taken to be kept; times are a guide.
+
+    Raises
+    ------
+    LazyMuError
+        If the source cannot be opened, or a pass cannot keep the memory limit.
+    """
+    mdata = with_known_modalities(read(source))
+    summary = RunSummary(source=str(source), store=Path())
+    run = Run(params or RunParams(), summary, Path(), mdata)
+    kept = {kind: forecast.export_reads for kind in run.present()}
+    stages: list[Stage] = [*STAGES, JointStage(WRITING, _nothing, reads=kept)]
+    if not run.starts_from_store:
+        arriving = {kind: forecast.import_reads for kind in run.present()}
+        stages.insert(0, JointStage(OPENING, _nothing, reads=arriving))
+    return [stage.forecast(run) for stage in stages if stage.applies(run)]
+
+
+def _nothing(run: Run) -> None:
+    """Stand for what `run_workflow` does itself, opening and writing."""
 
 
 def figures_folder(store: Path) -> Path:

@@ -1,5 +1,6 @@
 """Streaming: lazy matrices, the block plan, passes over `X`, reducers, sums, progress."""
 
+from lazymu.stream.ledger import recorded_passes
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.passes import iterate_blocks, run_pass
 from lazymu.stream.plan import BlockPlan, plan_blocks
@@ -17,6 +18,7 @@ __all__ = [
     "iterate_blocks",
     "matrix_sums",
     "plan_blocks",
+    "recorded_passes",
     "require_counts",
     "run_pass",
 ]

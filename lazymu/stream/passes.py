@@ -14,6 +14,7 @@ from dask.delayed import delayed
 from lazymu.settings import settings
 from lazymu.stream import progress
 from lazymu.stream.compute import compute
+from lazymu.stream.ledger import enter_pass
 from lazymu.stream.plan import BlockPlan, plan_blocks
 from lazymu.stream.reducers import Block, Reducer, RowPieces, RowReducer
 from lazymu.typing import CSR, Array, Int64s
@@ -52,6 +53,7 @@ def run_pass(matrix: LazyMatrix, *reducers: Reducer[Any, Any], label: str) -> tu
     plan = pass_plan(matrix, reducers)
     ordered = matrix if order is None else matrix[order]
     run = Run(ordered, order, reducers, uuid.uuid4().hex)
+    enter_pass(label, plan)
     with progress.reporting(run.token, label, plan.n_blocks, plan.n_values):
         (states,) = compute([_tree(run, plan, label)])
     return tuple(r.finalize(state) for r, state in zip(reducers, states, strict=True))
@@ -122,6 +124,7 @@ def iterate_blocks(matrix: LazyMatrix, *, label: str) -> Iterator[Block]:
     plan = plan_blocks(
         matrix.row_values, memory_limit=settings.memory_limit, n_threads=settings.n_threads + 1
     )
+    enter_pass(label, plan)
     token = uuid.uuid4().hex
     bounds = list(zip(plan.bounds[:-1].tolist(), plan.bounds[1:].tolist(), strict=True))
     with (
