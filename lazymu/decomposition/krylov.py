@@ -129,6 +129,7 @@ def block_krylov(
     basis.grow(R)
     found, n_passes = basis.leading(R, n_comps), 2
     while n_passes < max_passes and np.max(found.residuals) > tol and basis.extend(R):
+        del R, W  # room for the pass
         product = GramDot(basis.blocks[-1], basis.nbytes)
         (W,) = run_pass(C, product, label="SVD")
         R = shift.gram_dot(W, product.Q)
