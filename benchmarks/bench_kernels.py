@@ -1,17 +1,18 @@
 """Kernels on one block: seconds, and millions of nonzeros a second, on one core.
 
-`python -m benchmarks.bench_kernels` prints the throughput of every kernel.
+`python -m benchmarks.bench_kernels` prints the throughput of every kernel, and its share of what
+memory bandwidth and arithmetic allow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from benchmarks.roofline import Cost, Roofline, best_seconds, measure
 from lazymu.kernels import (
     gram,
     mixture,
@@ -21,11 +22,36 @@ from lazymu.kernels import (
     sums,
     top,
     transform,
+    transpose,
 )
 
 # Cells, features and nonzeros of a cell: peaks and genes as they are in a Multiome sample.
 SHAPES = {"atac": (2000, 100_000, 7500), "rna": (4000, 20_000, 2000), "hvg": (8000, 2000, 250)}
 N_COLUMNS = 60
+L = N_COLUMNS
+
+# Values and indices are 4 bytes each; operands that stay in the caches are not counted.
+COSTS = {
+    "scale_rows": Cost(8, 1),
+    "scale_cols": Cost(12, 1),
+    "log1p_scaled": Cost(8, 2),
+    "row_sums": Cost(4, 1),
+    "row_nnz": Cost(4, 1),
+    "add_col_sums": Cost(8, 1),
+    "add_col_nnz": Cost(8, 1),
+    "add_group_sums": Cost(8, 1),
+    "extremes": Cost(4, 2),
+    "top_sums": Cost(4, 1),
+    "group_moments": Cost(8, 4),
+    "dot": Cost(8, 2 * L),
+    "t_dot_add": Cost(8, 2 * L),
+    "gram_dot_add": Cost(16, 4 * L),
+    "gram_dot_vector_add": Cost(16, 4),
+    "select_cols": Cost(8 + 8 / 3, 0),
+    "is_canonical": Cost(8, 1),
+    "transpose_counts": Cost(4, 1),
+}
+"""What each kernel cannot do without, for one nonzero."""
 
 
 def block(n_obs: int, n_vars: int, n_values: int, seed: int = 0) -> sp.csr_matrix:
@@ -59,7 +85,9 @@ class OneBlock:
         self.col_sums, self.col_counts = np.zeros(X.shape[1]), np.zeros(X.shape[1], np.int64)
         self.Q = rng.random((X.shape[1], N_COLUMNS), dtype=np.float32)
         self.Y, self.W = np.zeros((X.shape[0], N_COLUMNS)), np.zeros(self.Q.shape)
+        self.Y32 = self.Y.astype(np.float32)
         self.groups = np.arange(X.shape[0]) % 4
+        self.group_sums = np.zeros((4, X.shape[1]))
         self.remap = np.where(np.arange(X.shape[1]) % 3 == 0, np.arange(X.shape[1]) // 3, -1)
         self.ks = np.array([50, 100, 200, 500])
         for name in KERNELS:  # compile outside of the measurement
@@ -80,6 +108,15 @@ class OneBlock:
     def time_add_col_sums(self, kind: str) -> None:
         sums.add_col_sums(self.col_sums, self.X.data, self.X.indices)
 
+    def time_row_nnz(self, kind: str) -> None:
+        sums.row_nnz(self.X.data, self.X.indptr)
+
+    def time_add_col_nnz(self, kind: str) -> None:
+        sums.add_col_nnz(self.col_counts, self.X.data, self.X.indices)
+
+    def time_add_group_sums(self, kind: str) -> None:
+        sums.add_group_sums(self.group_sums, *self.pieces, self.groups)
+
     def time_extremes(self, kind: str) -> None:
         sums.extremes(self.X.data)
 
@@ -91,6 +128,9 @@ class OneBlock:
 
     def time_dot(self, kind: str) -> None:
         products.dot(*self.pieces, self.Q, self.Y)
+
+    def time_t_dot_add(self, kind: str) -> None:
+        products.t_dot_add(*self.pieces, self.Y32, self.W)
 
     def time_gram_dot_add(self, kind: str) -> None:
         products.gram_dot_add(*self.pieces, self.Q, self.W)
@@ -104,6 +144,9 @@ class OneBlock:
 
     def time_is_canonical(self, kind: str) -> None:
         select.is_canonical(*self.pieces)
+
+    def time_transpose_counts(self, kind: str) -> None:
+        transpose.transpose_counts(self.X.indices, self.col_counts)
 
 
 KERNELS = [name.removeprefix("time_") for name in vars(OneBlock) if name.startswith("time_")]
@@ -123,12 +166,7 @@ class Throughput(OneBlock):
 
     def rate(self, run: Callable[[str], None], kind: str) -> float:
         """Return millions of nonzeros a second, the best of three."""
-        seconds = []
-        for _ in range(3):
-            start = perf_counter()
-            run(kind)
-            seconds.append(perf_counter() - start)
-        return float(self.X.nnz / min(seconds) / 1e6)
+        return float(self.X.nnz / best_seconds(lambda: run(kind), 3) / 1e6)
 
 
 for _name in ("track_gram_dot_add", "track_dot", "track_log1p_scaled"):
@@ -169,19 +207,30 @@ class Mixture:
         mixture.background_means(self.Z, self.start)
 
 
-def table(shapes: dict[str, Any]) -> str:
-    """Return the throughput of every kernel on every shape, in millions of nonzeros a second."""
-    lines = [f"{'M nonzeros/s':<22}" + "".join(f"{kind:>9}" for kind in shapes)]
+def table(shapes: dict[str, Any], roofline: Roofline) -> str:
+    """Return millions of nonzeros a second of every kernel on every shape, and the roofline's."""
+    lines = [f"{'M nonzeros/s':<22}{'allowed':>9}" + "".join(f"{kind:>16}" for kind in shapes)]
     benches = {}
     for kind in shapes:
         benches[kind] = Throughput()
         benches[kind].shapes = shapes
         benches[kind].setup(kind)
     for name in KERNELS:
+        allowed = roofline.rate(COSTS[name])
         rates = [b.rate(getattr(b, f"time_{name}"), kind) for kind, b in benches.items()]
-        lines.append(f"{name:<22}" + "".join(f"{rate:>9.1f}" for rate in rates))
+        cells = [f"{rate:>9.1f} ({rate / allowed:>4.0%})" for rate in rates]
+        lines.append(f"{name:<22}{allowed:>9.0f}" + "".join(cells))
     return "\n".join(lines)
 
 
+def main() -> None:
+    roofline = measure()
+    print(
+        f"One core copies {roofline.bytes_per_second / 1e9:.1f} GB/s (read and written) and does "
+        f"{roofline.flops_per_second / 1e9:.0f} GFLOP/s in a product of float32 matrices."
+    )
+    print(table(SHAPES, roofline))
+
+
 if __name__ == "__main__":
-    print(table(SHAPES))
+    main()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_kernels
-from benchmarks.bench_kernels import KERNELS, GramMatrix, Mixture, Throughput
+from benchmarks.bench_kernels import COSTS, KERNELS, GramMatrix, Mixture, Throughput
+from benchmarks.roofline import Roofline
 
 SMALL = {"rna": (30, 200, 20), "hvg": (20, 50, 10)}
 
@@ -48,6 +49,7 @@ def test_time__runs(bench_class: type, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_table__a_line_for_every_kernel() -> None:
-    lines = bench_kernels.table(SMALL).splitlines()
+    lines = bench_kernels.table(SMALL, Roofline(1e9, 1e9)).splitlines()
     assert lines[0].split()[-2:] == ["rna", "hvg"]
     assert [line.split()[0] for line in lines[1:]] == KERNELS
+    assert {*COSTS} == {*KERNELS}

@@ -1,0 +1,142 @@
+"""The whole workflow on a million cells: `python -m benchmarks.million --cells 1000000`.
+
+The simulated store is used again where it is whole. A table that is finished is kept: delete it to
+measure anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from benchmarks import data, machine
+from benchmarks.report import figures, markdown
+from benchmarks.settings import thread_variables
+from benchmarks.stages import Stages, read_stages, total
+
+RESULTS = Path(__file__).parent / "results"
+CELLS = 1_000_000
+MEMORY = "4GB"
+UMAP_STAGE = "UMAP"
+AFTER_CLUSTERS = (UMAP_STAGE, "Comparison", "Markers", "Figures", "Write")
+"""Stages that come after Leiden."""
+
+
+def simulated(cells: int, n_threads: int, under: Path) -> Path:
+    """Return the store; simulate it if it is missing, and keep what that took beside it."""
+    of = data.place(cells, under=under)
+    stages = of.folder / "simulate.jsonl"
+    if not of.store.exists():
+        stages.unlink(missing_ok=True)
+        work("simulate", of.store, cells, n_threads, stages)
+    return of.store
+
+
+def work(task: str, path: Path, cells: int, n_threads: int, stages: Path) -> None:
+    """Do a task in a fresh process, which writes its stages as they end."""
+    stages.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.million", "--task", task]
+    arguments = ["--cells", cells, "--threads", n_threads, "--path", path, "--stages", stages]
+    environment = os.environ | thread_variables(n_threads)
+    subprocess.run([*command, *map(str, arguments)], env=environment, check=True)
+
+
+def simulate_task(path: Path, cells: int, n_threads: int, stages: Stages) -> None:
+    """Do what `lazymu simulate` does."""
+    import lazymu
+
+    lazymu.settings.memory_limit, lazymu.settings.n_threads = MEMORY, n_threads
+    with stages("Simulate"):
+        lazymu.datasets.simulate(path, cells, data.N_GENES, data.N_PEAKS)
+
+
+def run_task(path: Path, cells: int, n_threads: int, stages: Stages) -> None:
+    """Do what `lazymu run` does, with the simulated types to compare with."""
+    from lazymu.cli.summary import result_lines
+    from lazymu.pipeline import RunParams, run_workflow
+    from lazymu.pipeline.params import JointParams
+    from lazymu.settings import settings
+
+    settings.memory_limit, settings.n_threads = MEMORY, n_threads
+
+    def watch(label: str, number: int, total: int) -> None:
+        print(f"{number}/{total or '?'} {label}", flush=True)
+        stages.begin(label)
+
+    out = path.with_name("result.zarr")
+    params = RunParams(joint=JointParams(truth="cell_type"))
+    summary = run_workflow(path, out, params, overwrite=True, watch=watch)
+    stages.end()
+    lines = list(result_lines(summary))[: len(summary.clusterings)]
+    path.with_name("result.json").write_text(json.dumps(lines))
+
+
+TASKS: dict[str, Callable[[Path, int, int, Stages], None]] = {
+    "simulate": simulate_task,
+    "run": run_task,
+}
+
+
+def report(cells: int, n_threads: int, folder: Path, load: float) -> str:
+    """Return the page of a finished run."""
+    simulation, run = read_stages(folder / "simulate.jsonl"), read_stages(folder / "run.jsonl")
+    to_clusters = total([stage for stage in run if stage.label not in AFTER_CLUSTERS])
+    rows = [
+        *simulation,
+        *run,
+        total(run)._replace(label="whole run"),
+        to_clusters._replace(label="of it, to Leiden"),
+        total([s for s in run if s.label == UMAP_STAGE])._replace(label="of it, UMAP"),
+    ]
+    store = folder / "multiome.zarr"
+    size = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+    repeat = f"`make bench-million CELLS={cells}`"
+    parts = [
+        f"# {cells:,} cells, {data.N_GENES:,} genes, {data.N_PEAKS:,} peaks: the whole workflow",
+        f"Measured on {date.today().isoformat()} with {n_threads} threads under a memory limit of "
+        f"{MEMORY}; the store takes {size / 1e9:.2f} GB on disk. Load before: {load:.1f}. "
+        f"{repeat} repeats it once this file is deleted.",
+        machine.description(),
+        markdown(("stage", "wall s", "CPU s", "peak GB"), ((s.label, *figures(s)) for s in rows)),
+        "\n".join(json.loads((folder / "result.json").read_text())),
+        "Targets at a million: import to Leiden within 2,700 s, UMAP within 1,500 s, 4.29 GB.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def measure(cells: int, n_threads: int, under: Path = data.FOLDER, results: Path = RESULTS) -> Path:
+    """Run the workflow, unless its table is there; return the table's path."""
+    table = results / f"run-{cells}.md"
+    if not table.exists():
+        load = machine.load()
+        store = simulated(cells, n_threads, under)
+        stages = store.with_name("run.jsonl")
+        stages.unlink(missing_ok=True)
+        work("run", store, cells, n_threads, stages)
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text(report(cells, n_threads, store.parent, load))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=CELLS)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--task", choices=TASKS, help="one task, in this process")
+    parser.add_argument("--path", type=Path)
+    parser.add_argument("--stages", type=Path)
+    chosen = parser.parse_args()
+    if chosen.task is None:
+        print(measure(chosen.cells, chosen.threads).read_text())
+    else:
+        TASKS[chosen.task](chosen.path, chosen.cells, chosen.threads, Stages(chosen.stages))
+
+
+if __name__ == "__main__":
+    main()
