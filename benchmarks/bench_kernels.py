@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from benchmarks import machine
+from benchmarks.pages import markdown, save
 from benchmarks.roofline import Cost, Roofline, best_seconds, measure
 from lazymu.kernels import (
     gram,
@@ -209,27 +211,29 @@ class Mixture:
 
 def table(shapes: dict[str, Any], roofline: Roofline) -> str:
     """Return millions of nonzeros a second of every kernel on every shape, and the roofline's."""
-    lines = [f"{'M nonzeros/s':<22}{'allowed':>9}" + "".join(f"{kind:>16}" for kind in shapes)]
     benches = {}
     for kind in shapes:
         benches[kind] = Throughput()
         benches[kind].shapes = shapes
         benches[kind].setup(kind)
+    rows = []
     for name in KERNELS:
         allowed = roofline.rate(COSTS[name])
         rates = [b.rate(getattr(b, f"time_{name}"), kind) for kind, b in benches.items()]
-        cells = [f"{rate:>9.1f} ({rate / allowed:>4.0%})" for rate in rates]
-        lines.append(f"{name:<22}{allowed:>9.0f}" + "".join(cells))
-    return "\n".join(lines)
+        rows.append(
+            [name, f"{allowed:.0f}", *(f"{rate:.0f} ({rate / allowed:.0%})" for rate in rates)]
+        )
+    return markdown(("kernel", "allowed", *shapes), rows)
 
 
 def main() -> None:
-    roofline = measure()
-    print(
-        f"One core copies {roofline.bytes_per_second / 1e9:.1f} GB/s (read and written) and does "
+    load, roofline = machine.load(), measure()
+    limits = (
+        f"The core copies {roofline.bytes_per_second / 1e9:.1f} GB/s (read and written) and does "
         f"{roofline.flops_per_second / 1e9:.0f} GFLOP/s in a product of float32 matrices."
     )
-    print(table(SHAPES, roofline))
+    title = "Kernels on one core, millions of nonzeros a second"
+    save("kernels", title, f"{limits}\n\n{table(SHAPES, roofline)}", load)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numcodecs
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from benchmarks import data
-from benchmarks.report import markdown
+from benchmarks import data, machine
+from benchmarks.pages import markdown, save
 from benchmarks.roofline import best_seconds
 
 CELLS = 2_200
@@ -69,13 +70,13 @@ def measure(arrays: Arrays, folder: Path, codec: tuple[str, str], chunk: int) ->
     n_values = len(arrays["data"])
 
     def write() -> None:
-        group = zarr.open_group(folder, mode="w")
+        group: Any = zarr.open_group(folder, mode="w")
         for name, values in arrays.items():
             array = group.create_array(
                 name,
                 shape=values.shape,
                 dtype=values.dtype,
-                chunks=chunk,
+                chunks=(chunk,),
                 compressors=compressor(codec, values.itemsize),
             )
             array[:] = values
@@ -86,7 +87,7 @@ def measure(arrays: Arrays, folder: Path, codec: tuple[str, str], chunk: int) ->
     for n_cores in CORES:
         with on_cores(n_cores):
             for name, reader in readers(codec):
-                seconds = best_seconds(lambda read=reader, n=n_cores: read(folder, arrays, n), 2)
+                seconds = best_seconds(partial(reader, folder, arrays, n_cores), 2)
                 read[Way(name, n_cores)] = n_values / seconds / 1e6
     return Measured(" ".join(codec).strip(), chunk, stored / n_values, written, read)
 
@@ -114,7 +115,10 @@ def compressor(codec: tuple[str, str], itemsize: int) -> Any:
     if name == "zstd":
         return ZstdCodec(level=3)
     return BloscCodec(
-        cname=name.removeprefix("blosc-"), clevel=5, shuffle=shuffle, typesize=itemsize
+        cname=cast(Any, name.removeprefix("blosc-")),
+        clevel=5,
+        shuffle=cast(Any, shuffle),
+        typesize=itemsize,
     )
 
 
@@ -140,7 +144,7 @@ def through(pipeline: str) -> Reader:
     def read(folder: Path, arrays: Arrays, n_threads: int) -> None:
         options = {"codec_pipeline.path": pipeline, "threading.max_workers": CORES[-1]}
         with zarr.config.set(options):
-            group = zarr.open_group(folder, mode="r")
+            group: Any = zarr.open_group(folder, mode="r")
             handles = [group[name] for name in arrays]
         starts = range(0, len(arrays["data"]), BLOCK_VALUES)
         with zarr.config.set(options), ThreadPoolExecutor(n_threads) as pool:
@@ -181,7 +185,7 @@ def check(n_read: int, arrays: Arrays) -> None:
 
 def simulated(cells: int, **size: Any) -> Arrays:
     """Return the stored counts and column indices of simulated peaks."""
-    group = zarr.open_group(data.make(cells, **size).store, mode="r")["mod/atac/X"]
+    group: Any = zarr.open_group(data.make(cells, **size).store, mode="r")["mod/atac/X"]
     return {name: group[name][:] for name in ("data", "indices")}
 
 
@@ -208,9 +212,10 @@ def table(arrays: Arrays, chunk_sizes: tuple[int, ...] = CHUNK_SIZES) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=CELLS)
+    load = machine.load()
     arrays = simulated(parser.parse_args().cells)
-    print(f"{len(arrays['data']):,} nonzeros; millions a second; load {os.getloadavg()[0]:.1f}")
-    print(table(arrays))
+    title = f"Reading and writing, {len(arrays['data']):,} nonzeros, millions of them a second"
+    save("reading", title, table(arrays), load)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from benchmarks import data, machine
 from benchmarks.accuracy import Accuracy, accuracy, cell_types
+from benchmarks.pages import RESULTS
 from benchmarks.settings import MEMORY, thread_variables
 from benchmarks.stages import Stage, read_stages, total
 from benchmarks.tasks import TASKS
 from benchmarks.worker import EXACT_TOOL
 
-RESULTS = Path(__file__).parent / "results"
 WARM_CELLS = 500
 LIMIT, LIMIT_A_CELL = 900.0, 0.018
 """Seconds that a tool may take, at least, and for each cell: half an hour at 100,000."""
@@ -130,10 +130,14 @@ def compare(cells: int, n_threads: int, limit: float, under: Path = data.FOLDER)
     of = data.make(cells, under=under)
     print(f"Measured run, {cells} cells", flush=True)
     measured = measure(of, fresh(under / "runs"), n_threads, limit)
-    size = (cells, data.N_GENES, data.N_PEAKS)
-    today = date.today().isoformat()
     return Comparison(
-        *size, n_threads, MEMORY, limit, today, machine.description(), measured=measured
+        *(cells, data.N_GENES, data.N_PEAKS),
+        n_threads=n_threads,
+        memory=f"{MEMORY / 1e9:g} GB",
+        limit=limit,
+        when=date.today().isoformat(),
+        machine=machine.description(),
+        measured=measured,
     )
 
 

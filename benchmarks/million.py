@@ -16,13 +16,13 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks import data, machine
-from benchmarks.report import figures, markdown
+from benchmarks.pages import RESULTS, markdown
+from benchmarks.report import figures
 from benchmarks.settings import thread_variables
 from benchmarks.stages import Stages, read_stages, total
 
-RESULTS = Path(__file__).parent / "results"
 CELLS = 1_000_000
-MEMORY = "4GB"
+MEMORY = 4 * 10**9
 UMAP_STAGE = "UMAP"
 AFTER_CLUSTERS = (UMAP_STAGE, "Comparison", "Markers", "Figures", "Write")
 """Stages that come after Leiden."""
@@ -100,12 +100,13 @@ def report(cells: int, n_threads: int, folder: Path, load: float) -> str:
     parts = [
         f"# {cells:,} cells, {data.N_GENES:,} genes, {data.N_PEAKS:,} peaks: the whole workflow",
         f"Measured on {date.today().isoformat()} with {n_threads} threads under a memory limit of "
-        f"{MEMORY}; the store takes {size / 1e9:.2f} GB on disk. Load before: {load:.1f}. "
+        f"{MEMORY / 1e9:g} GB; the store takes {size / 1e9:.2f} GB on disk. "
+        f"Load before: {load:.1f}. "
         f"{repeat} repeats it once this file is deleted.",
         machine.description(),
         markdown(("stage", "wall s", "CPU s", "peak GB"), ((s.label, *figures(s)) for s in rows)),
         "\n".join(json.loads((folder / "result.json").read_text())),
-        "Targets at a million: import to Leiden within 2,700 s, UMAP within 1,500 s, 4.29 GB.",
+        "Targets at a million: import to Leiden in 2,700 s, UMAP in 1,500 s, 4 GiB (4.29 GB).",
     ]
     return "\n\n".join(parts) + "\n"
 

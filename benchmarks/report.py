@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from benchmarks.compare import OK, TOO_LONG, Comparison, Measured
+from benchmarks.pages import markdown
 from benchmarks.stages import Stage
 
 TITLES = {
@@ -18,13 +19,6 @@ TARGETS = (
     ("atac", "muon", 15.0, 2.0),
 )
 """Task, peer, how many times as fast lazymu is meant to be, and GB it is meant to stay below."""
-
-
-def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table; the first column is left-aligned, the others right."""
-    names = list(header)
-    lines = [names, [":--", *["--:"] * (len(names) - 1)], *(list(row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def report(comparison: Comparison) -> str:

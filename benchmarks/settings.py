@@ -9,8 +9,8 @@ TARGET = 1e4
 HVG = 2000
 N_COMPS = 50
 N_NEIGHBORS = 20
-MEMORY = "1GB"
-"""lazymu's memory limit; the peers have none."""
+MEMORY = 10**9
+"""lazymu's memory limit in bytes; the peers have none."""
 
 POOLS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON", "NUMEXPR")
 
