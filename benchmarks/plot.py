@@ -65,11 +65,14 @@ def draw_times(axis: Any, entries: list[Measured]) -> None:
 
 def draw_peaks(axis: Any, entries: list[Measured]) -> None:
     """Draw a bar a tool."""
-    peaks = [entry.total.peak_bytes / 1e9 for entry in entries]
+    whole = [entry.outcome == OK for entry in entries]
+    peaks = [e.total.peak_bytes / 1e9 if ok else 0.0 for e, ok in zip(entries, whole, strict=True)]
     axis.barh(range(len(entries)), peaks, color=PEAK, height=0.6)
-    for y, peak in enumerate(peaks):
-        axis.text(peak + 0.01 * max(peaks), y, f"{peak:.2f}", va="center", fontsize=8, color=INK)
-    dress(axis, entries, 1.25 * max(peaks))
+    largest = max(peaks) or 1
+    for y, (peak, ok) in enumerate(zip(peaks, whole, strict=True)):
+        text = f"{peak:.2f}" if ok else "not known"
+        axis.text(peak + 0.01 * largest, y, text, va="center", fontsize=8, color=INK)
+    dress(axis, entries, 1.25 * largest)
     axis.set_yticklabels([])
 
 

@@ -34,7 +34,7 @@ def report(comparison: Comparison) -> str:
     ]
     for task, title in TITLES.items():
         entries = [entry for entry in c.measured if entry.task == task]
-        parts += [f"## {title}", totals(entries), stage_table(entries)]
+        parts += [f"## {title}", totals(entries, c.limit), stage_table(entries)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,17 +69,19 @@ def yes(met: bool) -> str:
     return "yes" if met else "no"
 
 
-def totals(entries: list[Measured]) -> str:
+def totals(entries: list[Measured], limit: float) -> str:
     """Return a line a tool: time, memory, accuracy."""
     header = (
         *("tool", "wall s", "CPU s", "peak GB", "exact subspace", "leading error", "same type"),
         *("load before", "outcome"),
     )
-    return markdown(header, (total_row(entry) for entry in entries))
+    return markdown(header, (total_row(entry, limit) for entry in entries))
 
 
-def total_row(entry: Measured) -> tuple[str, ...]:
-    found = entry.accuracy
+def total_row(entry: Measured, limit: float) -> tuple[str, ...]:
+    found, (wall, cpu, peak) = entry.accuracy, figures(entry.total)
+    if entry.outcome != OK:  # the stage that was stopped has left no figures
+        wall, cpu, peak = f"> {limit:,.0f}" if entry.outcome == TOO_LONG else "-", "-", "-"
     accuracy = ("-", "-", "-")
     if found is not None:
         accuracy = (
@@ -87,7 +89,7 @@ def total_row(entry: Measured) -> tuple[str, ...]:
             "-" if found.leading_error is None else f"{found.leading_error:.1e}",
             f"{100 * found.same_type:.1f} %",
         )
-    return (entry.tool, *figures(entry.total), *accuracy, f"{entry.load:.1f}", entry.outcome)
+    return (entry.tool, wall, cpu, peak, *accuracy, f"{entry.load:.1f}", entry.outcome)
 
 
 def stage_table(entries: list[Measured]) -> str:
