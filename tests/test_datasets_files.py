@@ -139,7 +139,8 @@ def test_simulate__store_holds_what_the_file_holds(h5mu: Path, tmp_path: Path) -
         found, expected = modality.X.to_memory(), file[name].X.to_memory()
         assert (found != expected).nnz == 0
         assert modality.X.source.dtype.kind == "u"
-        pd.testing.assert_frame_equal(modality.var, file[name].var)
+        # With pandas 3 anndata gives strings of Zarr as objects, those of HDF5 as `str`.
+        pd.testing.assert_frame_equal(modality.var, file[name].var, check_dtype=False)
         sums = modality.X.cache.cells()
         assert sums is not None
         np.testing.assert_array_equal(sums.total, np.asarray(expected.sum(axis=1)).ravel())
