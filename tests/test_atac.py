@@ -14,6 +14,7 @@ import lazymu
 from lazymu.atac.pp import binarize, tfidf
 from lazymu.atac.tl import lsi
 from lazymu.decomposition import in_memory
+from lazymu.decomposition.staged import StagedMatrix
 from lazymu.errors import (
     ArgumentError,
     EmptyResultError,
@@ -361,6 +362,7 @@ def test_lsi__streamed_in_five_passes_whatever_the_blocks(
     tfidf(modality)
     lsi(modality, n_comps=5)
     monkeypatch.setattr(in_memory, "MAX_VALUES", 0)
+    monkeypatch.setattr(StagedMatrix, "fits", False)
     streamed, blocks = modality.copy(), modality.copy()
     with counting_scheduler() as scheduler:
         lsi(streamed, n_comps=5)

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import lazymu
 from lazymu import settings
-from lazymu.decomposition.reducers import Staged
+from lazymu.decomposition.staged import StagedMatrix
 from lazymu.errors import ArgumentError, MissingResultError
 from lazymu.pp.pca import pca
 from lazymu.pp.scale import scale
@@ -113,7 +113,7 @@ def test_pca__one_pass_or_two_and_no_dependence_on_blocks(
         pca(whole, n_comps=8)
     assert scheduler.n_computes == 1
     small_blocks()
-    monkeypatch.setattr(Staged, "fits", False)
+    monkeypatch.setattr(StagedMatrix, "fits", False)
     with settings.override(n_threads=1), counting_scheduler() as scheduler:
         pca(blocks, n_comps=8)
     assert scheduler.n_computes == 2

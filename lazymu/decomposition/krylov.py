@@ -8,12 +8,19 @@ import numpy as np
 
 from lazymu.decomposition.reducers import ColumnMoments, Dot, GramDot, Moments
 from lazymu.decomposition.shifted import Shift
+from lazymu.decomposition.staged import StagedMatrix
 from lazymu.decomposition.tall import cross, orthonormal, subtract_product
-from lazymu.stream import LazyMatrix, run_pass
+from lazymu.settings import settings
+from lazymu.stream import LazyMatrix, RowPieces
+from lazymu.stream.plan import working_bytes
 from lazymu.typing import Float64s, Floats
 
 RANK_TOLERANCE = 1e-10
 """New directions shorter than this share of ``B'B`` are rounding errors."""
+ROOM_BETWEEN = 16
+"""Bytes for each entry of a block of the basis: what is made of a product before the next pass."""
+KEPT_PRODUCTS = 10
+"""Products with a matrix whose blocks are kept: they cost no reading."""
 SCORE_TOLERANCE = 1e-6
 """Singular values below this share of the first are rounding errors of the float32 scores."""
 
@@ -82,13 +89,18 @@ class Basis:
         residuals = np.sqrt(np.maximum(squares, 0)) / np.where(theta > 0, theta, 1)
         return Ritz(theta, Y, residuals)
 
-    def refined(self, R: Float64s, found: Ritz) -> Floats:
-        """Return orthonormal ``B'B v`` of the vectors found: a power step that costs no pass."""
-        V = np.zeros((len(R), found.Y.shape[1]))
+    def times(self, Y: Float64s) -> Floats:
+        """Return ``K Y`` (var, k)."""
+        out: Floats = np.zeros((len(self.blocks[0]), Y.shape[1]))
         start = 0
         for block in self.blocks:
-            subtract_product(V, block, -found.Y[start : start + block.shape[1]])
+            subtract_product(out, block, -Y[start : start + block.shape[1]])
             start += block.shape[1]
+        return out
+
+    def refined(self, R: Float64s, found: Ritz) -> Floats:
+        """Return orthonormal ``B'B v`` of the vectors found: a power step that costs no pass."""
+        V = self.times(found.Y)
         known = found.theta > RANK_TOLERANCE * found.theta[0]
         inverse = np.where(known, 1 / np.where(known, found.theta, 1), 0)
         subtract_product(V, R, -found.Y[-R.shape[1] :] * inverse)
@@ -116,37 +128,79 @@ def block_krylov(
 ) -> Streamed:
     """Return the leading triplets of ``B = C - 1 m'``; with ``m`` None, of ``C`` centred.
 
-    Passes 1 to q-1 multiply the newest block with ``B'B``; pass q multiplies the vectors found
-    with ``B``. The moments of the features come with the first pass.
+    Each pass multiplies the newest block with ``B'B``. The cells' scores are put together from
+    what the passes made of them; where that takes too much room, the last pass is for scores. A
+    matrix whose blocks can be kept is read once and multiplied `KEPT_PRODUCTS` times. The moments
+    of the features come with the first pass.
     """
     n_obs, n_vars = C.shape
     width = min(n_comps + n_oversamples, n_obs, n_vars)
+    staged = StagedMatrix(C)
+    keep = not staged.fits and scores_fit(n_obs, width, max_passes)
+    n_products = KEPT_PRODUCTS if staged.fits else max_passes if keep else max_passes - 1
     basis = Basis(rng.standard_normal((n_vars, width), dtype=np.float32))
-    first = GramDot(basis.blocks[-1])
-    W, moments = run_pass(C, first, ColumnMoments(n_vars), label="SVD")
+    first = GramDot(basis.blocks[-1], keep_scores=keep)
+    product, moments = staged.look(first, ColumnMoments(n_vars), label="SVD")
     shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
-    R = shift.gram_dot(W, first.Q)
-    basis.grow(R)
-    found, n_passes = basis.leading(R, n_comps), 2
-    while n_passes < max_passes and np.max(found.residuals) > tol and basis.extend(R):
-        del R, W  # room for the pass
-        product = GramDot(basis.blocks[-1], basis.nbytes)
-        (W,) = run_pass(C, product, label="SVD")
-        R = shift.gram_dot(W, product.Q)
+    scores = Scores(n_obs)
+    while True:
+        scores.append(product.Y)
+        R = shift.gram_dot(product.W, basis.blocks[-1])
         basis.grow(R)
-        found, n_passes = basis.leading(R, n_comps), n_passes + 1
-    V = basis.refined(R, found)
-    del basis, R
-    U, S, Vt = scores(C, shift, V)
-    return Streamed(U, S, Vt, found.residuals, n_passes, moments)
+        found = basis.leading(R, n_comps)
+        converged = np.max(found.residuals) <= tol
+        if converged or len(basis.blocks) == n_products or not basis.extend(R):
+            break
+        del R, product  # room for the pass
+        held = basis.nbytes + scores.nbytes + ROOM_BETWEEN * basis.blocks[-1].size
+        next_product = GramDot(basis.blocks[-1], held, keep_scores=keep)
+        (product,) = staged.look(next_product, label="SVD")
+    if keep:
+        V = basis.times(found.Y)
+        Y = scores.times(found.Y, shift.m @ V)
+    else:
+        V = basis.refined(R, found)
+        (Y,) = staged.look(Dot(n_obs, V, shift.m @ V), label="SVD scores")
+    return Streamed(*triplets(Y, V), found.residuals, staged.n_passes, moments)
 
 
-def scores(C: LazyMatrix, shift: Shift, V: Floats) -> tuple[Floats, Float64s, Float64s]:
-    """Return triplets with ``B V = U S`` for a rotation of ``V``: one pass.
+def scores_fit(n_obs: int, width: int, n_products: int) -> bool:
+    """Return whether the scores of all blocks of a basis leave most of the memory limit free."""
+    n_bytes = 4 * n_obs * width * (n_products + 1)
+    return n_bytes <= working_bytes(settings.memory_limit) // 3
 
-    With ``Y = B V`` and ``Y'Y = R S^2 R'``, the columns of ``U = Y R / S`` are orthonormal.
+
+class Scores:
+    """``C K`` (obs, basis) for a basis ``K``, in the blocks that the passes made of it."""
+
+    def __init__(self, n_obs: int) -> None:
+        self.n_obs, self.blocks = n_obs, list[Floats]()
+
+    @property
+    def nbytes(self) -> int:
+        # One block more is in pieces while it is put together.
+        return sum(block.nbytes for block in self.blocks) + self.blocks[-1].nbytes
+
+    def append(self, pieces: RowPieces) -> None:
+        """Take in the scores of the newest block of the basis."""
+        width = pieces[0][1].shape[1] if pieces else 0
+        self.blocks.append(pieces.assemble(self.n_obs, (width,), np.float32))
+
+    def times(self, Y: Float64s, offset: Float64s) -> Floats:
+        """Return ``C K Y - 1 offset'`` (obs, k) in float32."""
+        out = np.tile(-offset, (self.n_obs, 1))
+        start = 0
+        for block in self.blocks:
+            subtract_product(out, block, -Y[start : start + block.shape[1]])
+            start += block.shape[1]
+        return out.astype(np.float32)
+
+
+def triplets(Y: Floats, V: Floats) -> tuple[Floats, Float64s, Float64s]:
+    """Return ``U``, ``S``, ``V'`` with ``Y = B V = U S``, for a rotation of ``V``.
+
+    With ``Y'Y = R S^2 R'``, the columns of ``U = Y R / S`` are orthonormal.
     """
-    (Y,) = run_pass(C, Dot(C.shape[0], V, shift.m @ V), label="SVD scores")
     squares, R = np.linalg.eigh(cross(Y, Y))
     singular, R = np.sqrt(np.maximum(squares[::-1], 0)), R[:, ::-1]
     known = singular > SCORE_TOLERANCE * singular[0]

@@ -9,8 +9,9 @@ import numpy as np
 from lazymu.decomposition.eigen import leading_of_matrix
 from lazymu.decomposition.in_memory import fits_in_memory, leading_pairs
 from lazymu.decomposition.krylov import block_krylov
-from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments, Staged
+from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments
 from lazymu.decomposition.shifted import Shift, sparse_part
+from lazymu.decomposition.staged import StagedMatrix
 from lazymu.decomposition.svd import (
     MAX_PASSES,
     N_OVERSAMPLES,
@@ -19,10 +20,9 @@ from lazymu.decomposition.svd import (
     oriented,
 )
 from lazymu.settings import settings
-from lazymu.stream import Block, LazyMatrix, RowPieces, run_pass
+from lazymu.stream import LazyMatrix
 from lazymu.stream.passes import gather
 from lazymu.stream.plan import working_bytes
-from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s, Floats, RandomState
 
 GRAM_VARS = 8000
@@ -146,30 +146,12 @@ def gram_fits(n_vars: int) -> bool:
 def by_gram(C: LazyMatrix, m: Float64s | None, k: int, rng: np.random.Generator) -> Found:
     """Return the leading triplets by the Gram matrix: one pass, or a second one for the scores."""
     n_obs, n_vars = C.shape
-    staged = Staged(C)
-    further = (staged,) if staged.fits else ()
-    G, moments, *pieces = run_pass(C, Gram(n_vars), ColumnMoments(n_vars), *further, label="PCA")
+    staged = StagedMatrix(C)
+    G, moments = staged.look(Gram(n_vars), ColumnMoments(n_vars), label="PCA")
     shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
     squares, V = leading_of_matrix(shift.gram(G), k, rng)
-    dot = Dot(n_obs, V, shift.m @ V)
-    if pieces:
-        Y = of_pieces(dot, pieces[0])
-    else:
-        (Y,) = run_pass(C, dot, label="PCA scores")
-    return Found(Y, np.sqrt(squares), V.T, moments, 1 if pieces else 2)
-
-
-def of_pieces(dot: Dot, pieces: RowPieces) -> Floats:
-    """Return what a pass with ``dot`` over these blocks would give."""
-
-    def of_piece(number: int, _: int) -> RowPieces:
-        rows, X = pieces[number]
-        return dot.chunk(dot.init(), Block(X, rows))
-
-    gathered = dot.init()
-    for part in for_row_blocks(of_piece, 0, len(pieces), 1):
-        gathered.extend(part)
-    return dot.finalize(gathered)
+    (Y,) = staged.look(Dot(n_obs, V, shift.m @ V), label="PCA scores")
+    return Found(Y, np.sqrt(squares), V.T, moments, staged.n_passes)
 
 
 def describe(found: Found, m: Float64s | None) -> PCAResult:

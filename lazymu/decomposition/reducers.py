@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.settings import settings
-from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, RowReducer
+from lazymu.stream import Block, Reducer, RowPieces, RowReducer
 from lazymu.stream.plan import working_bytes
 from lazymu.typing import CSR, Array, Float64s, Floats
 
@@ -79,36 +79,22 @@ class Dot(RowReducer[Floats]):
         return state.assemble(self.n_obs, (self.V.shape[1],), np.float32)
 
 
-class Staged(RowReducer[RowPieces]):
-    """The blocks themselves, kept for a second look at them."""
+class Product(NamedTuple):
+    """``W = C'(C Q)`` (var, l), and the pieces of ``Y = C Q`` (obs, l) where they are kept."""
 
-    def __init__(self, matrix: LazyMatrix) -> None:
-        self.bytes_at_most = matrix.n_values_at_most * (matrix.dtype.itemsize + 4)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the blocks leave most of the memory limit to the pass."""
-        return self.bytes_at_most <= working_bytes(settings.memory_limit) // 3
-
-    @property
-    def operand_bytes(self) -> int:
-        return self.bytes_at_most
-
-    def of_block(self, X: CSR) -> CSR:
-        return X
-
-    def finalize(self, state: RowPieces) -> RowPieces:
-        return state
+    W: Floats
+    Y: RowPieces
 
 
-class GramDot(Reducer[Floats, Float64s]):
-    """``C'(C Q)`` (var, l), summed in float64; in float32 where that would take too much room.
+class GramDot(Reducer[Product, Product]):
+    """``C'(C Q)``, summed in float64; in float32 where that would take too much room.
 
     ``held_bytes`` is what the caller holds meanwhile, so that the block plan leaves room for it.
     """
 
-    def __init__(self, Q: Floats, held_bytes: int = 0) -> None:
+    def __init__(self, Q: Floats, held_bytes: int = 0, *, keep_scores: bool = False) -> None:
         self.Q, self.held_bytes = np.ascontiguousarray(Q), held_bytes
+        self.keep_scores = keep_scores
         of_all_threads = 2 * settings.n_threads * 8 * Q.size
         roomy = of_all_threads <= working_bytes(settings.memory_limit) // 3
         self.dtype = np.dtype(np.float64 if roomy else np.float32)
@@ -121,22 +107,25 @@ class GramDot(Reducer[Floats, Float64s]):
     def operand_bytes(self) -> int:
         return int(self.Q.nbytes) + self.held_bytes
 
-    def init(self) -> Floats:
-        return np.zeros(self.Q.shape, dtype=self.dtype)
+    def init(self) -> Product:
+        return Product(np.zeros(self.Q.shape, dtype=self.dtype), RowPieces())
 
-    def chunk(self, state: Floats, block: Block) -> Floats:
+    def chunk(self, state: Product, block: Block) -> Product:
         from lazymu.kernels.products import gram_dot_add
 
         X = block.X
-        gram_dot_add(X.data, X.indices, X.indptr, self.Q, state)
+        Y = gram_dot_add(X.data, X.indices, X.indptr, self.Q, state.W)
+        if self.keep_scores:
+            state.Y.append((block.rows, Y))
         return state
 
-    def combine(self, a: Floats, b: Floats) -> Floats:
-        a += b
+    def combine(self, a: Product, b: Product) -> Product:
+        np.add(a.W, b.W, out=a.W)
+        a.Y.extend(b.Y)
         return a
 
-    def finalize(self, state: Floats) -> Float64s:
-        return state.astype(np.float64, copy=False)
+    def finalize(self, state: Product) -> Product:
+        return Product(state.W.astype(np.float64, copy=False), state.Y)
 
 
 class Gram(Reducer[Float64s, Float64s]):

@@ -43,10 +43,11 @@ def truncated_svd(
 ) -> SVDResult:
     """Return the ``n_comps`` leading singular triplets of a lazy matrix ``A`` (obs, var).
 
-    Where the matrix fits well into the memory limit (at most 16 million nonzeros) it is read once
-    and all components converge to about 1e-9. Else ``A`` is streamed: a block Krylov subspace of
-    ``A'A`` grows by one block with each pass, all blocks are kept, and the Rayleigh-Ritz method
-    takes the best vectors out of it; the last pass gives the cells' scores.
+    Where the matrix is small (at most 16 million nonzeros) it is read once and all components
+    converge to about 1e-9. Else a block Krylov subspace of ``A'A`` grows by one block with each
+    product, all blocks are kept, and the Rayleigh-Ritz method takes the best vectors out of it.
+    Where the blocks of ``A`` take at most a third of the memory limit they are read once and
+    multiplied ten times; else each product is a pass, which also gives the cells' scores.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def truncated_svd(
     n_oversamples
         Further columns of the streamed block; they speed up convergence.
     max_passes
-        Passes when streaming, at least 2.
+        Passes when streaming, at least 2. Where the scores that they give take more than a third
+        of the memory limit, the last one is for scores alone.
     tol
         Streaming stops early when every residual is below this.
     random_state
@@ -75,8 +77,9 @@ def truncated_svd(
 
     Notes
     -----
-    One pass in memory; else 2 to ``max_passes``. Streaming holds ``max_passes`` blocks of
-    (var, ``n_comps + n_oversamples``) in float32 and for each thread two in float64.
+    One pass where ``A`` or its blocks are held (8 bytes a nonzero); else at most ``max_passes``.
+    Streaming holds ``max_passes`` blocks of (var, ``n_comps + n_oversamples``) in float32, as many
+    of (obs, ``n_comps + n_oversamples``), and for each thread two of the first kind in float64.
 
     References
     ----------

@@ -35,11 +35,15 @@ def t_dot_add(data: Array, indices: Ints, indptr: Ints, Y: Floats, out: Floats) 
     _t_dot_tiles(data.astype(Y.dtype, copy=False), indices, indptr, Y, out, part)
 
 
-def gram_dot_add(data: Array, indices: Ints, indptr: Ints, Q: Floats, out: Floats) -> None:
-    """Add ``A'(A Q)`` (p, l) to ``out``; ``Q`` is (p, l). A block's own sums run in Q's dtype."""
+def gram_dot_add(data: Array, indices: Ints, indptr: Ints, Q: Floats, out: Floats) -> Floats:
+    """Add ``A'(A Q)`` (p, l) to ``out`` and return ``A Q``; ``Q`` is (p, l).
+
+    A block's own sums run in Q's dtype.
+    """
     Y = np.empty((len(indptr) - 1, Q.shape[1]), Q.dtype)
     dot(data, indices, indptr, Q, Y)
     t_dot_add(data, indices, indptr, Y, out)
+    return Y
 
 
 @contracting_kernel

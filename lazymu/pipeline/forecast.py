@@ -14,8 +14,10 @@ import numpy as np
 from lazymu import keys
 from lazymu.containers import Modality
 from lazymu.decomposition.in_memory import fits_in_memory
+from lazymu.decomposition.krylov import KEPT_PRODUCTS
 from lazymu.decomposition.pca import GRAM_VARS
-from lazymu.decomposition.reducers import Gram, GramDot, Staged
+from lazymu.decomposition.reducers import Gram, GramDot
+from lazymu.decomposition.staged import StagedMatrix
 from lazymu.decomposition.svd import MAX_PASSES, N_OVERSAMPLES
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, Reducer
@@ -105,9 +107,7 @@ def rna_reads(run: Run, modality: Modality) -> Iterator[Reading]:
     if n_top > GRAM_VARS:
         yield _svd_reads(chosen, run.params.rna.n_comps)
         return
-    staged = Staged(chosen)
-    reducers = (Gram(n_top), staged) if staged.fits else (Gram(n_top),)
-    yield Reading(chosen, GRAM, 1 if staged.fits else 2, reducers)
+    yield Reading(chosen, GRAM, 1 if StagedMatrix(chosen).fits else 2, (Gram(n_top),))
 
 
 def atac_reads(run: Run, modality: Modality) -> Iterator[Reading]:
@@ -136,5 +136,7 @@ def _most_frequent(X: LazyMatrix, n: int) -> slice | Array:
 def _svd_reads(X: LazyMatrix, n_comps: int) -> Reading:
     if fits_in_memory(X):
         return Reading(X, PRODUCTS)
+    if StagedMatrix(X).fits:
+        return Reading(X, PRODUCTS / KEPT_PRODUCTS)
     width = min(n_comps + N_OVERSAMPLES, *X.shape)
     return Reading(X, PRODUCTS, MAX_PASSES, (GramDot(np.zeros((X.shape[1], width), np.float32)),))

@@ -72,10 +72,11 @@ def lsi(
     each component with ``log1p`` of the cells' total counts), `residuals`
     (``|X'X v - s^2 v| / s^2``), `n_passes` and, with ``drop``, `dropped` (their numbers from 0).
 
-    Passes over X: one where the matrix fits well into memory (at most 16 million nonzeros), then
-    all components are exact; else at most five, and those that stand out of the noise are good to
-    about 1e-4. One more where the cells' total counts are not known. Memory: as
-    :func:`lazymu.decomposition.truncated_svd` says.
+    Passes over X: one where the matrix takes at most a third of the memory limit (8 bytes a
+    nonzero); then those components that stand out of the noise are good to about 1e-4, all of them
+    to 1e-9 up to 16 million nonzeros. Else at most five, for about 1e-3 on 20,000 cells and better
+    on more; `residuals` say how good. One more where the cells' total counts are not known.
+    Memory: as :func:`lazymu.decomposition.truncated_svd` says.
 
     References
     ----------
