@@ -1,7 +1,6 @@
 """Kernels that change a block or multiply with it, against scipy and the dense matrix."""
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,23 +37,6 @@ def test_scale__rows_and_columns(matrix, seed):
     transform.scale_rows(matrix.data, matrix.indptr, rows)
     transform.scale_cols(matrix.data, matrix.indices, cols)
     assert_allclose(matrix.toarray(), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
-def test_log1p_scaled__small_large_and_broken_counts(dtype):
-    counts = np.array([1, 2, 1, 7, 8, 3, 300, 2, 0, 3], dtype)
-    indptr = np.array([0, 4, 4, 7, 10], np.int32)
-    factor = np.array([2.0, 5.0, 0.25, 1e4])
-    out = np.empty(len(counts), np.float32)
-    transform.log1p_scaled(counts, indptr, factor, out)
-    assert_allclose(out, np.log1p(counts * np.repeat(factor, np.diff(indptr))), rtol=1e-6)
-
-
-def test_log1p_scaled__fractions_and_nan_in_place():
-    values = np.array([0.5, 1.5, np.nan, -0.5, 2.0])
-    expected = np.log1p(values * 0.5)
-    transform.log1p_scaled(values, np.array([0, 5]), np.array([0.5]), values)
-    assert_allclose(values, expected, rtol=1e-12)
 
 
 @settings(deadline=None, max_examples=40)
