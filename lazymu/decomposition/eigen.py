@@ -50,3 +50,9 @@ def descending(theta: Float64s, vectors: Float64s) -> tuple[Float64s, Float64s]:
     """Return eigenpairs with the largest first, eigenvalues that rounding made negative as 0."""
     order = np.argsort(theta)[::-1]
     return np.maximum(theta[order], 0), vectors[:, order]
+
+
+def inverse(values: Float64s, floor: float = 0.0) -> Float64s:
+    """Return ``1 / values``, and 0 for those that are not above ``floor``."""
+    known = values > floor
+    return np.where(known, 1 / np.where(known, values, 1), 0)

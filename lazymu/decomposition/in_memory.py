@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lazymu.decomposition.eigen import DENSE_SIDE, leading_of_matrix, leading_of_product
+from lazymu.decomposition.eigen import DENSE_SIDE, inverse, leading_of_matrix, leading_of_product
 from lazymu.decomposition.reducers import ColumnMoments, Gram, Moments
 from lazymu.decomposition.shifted import Shift
 from lazymu.settings import settings
@@ -118,11 +118,6 @@ def leading_pairs(X: CSR, m: Float64s | None, k: int, rng: np.random.Generator) 
         error = B.dot(V) * S - U * S**2
     residuals = np.linalg.norm(error, axis=0) * inverse(S) ** 2
     return Pairs(U, S, V.T, residuals, moments)
-
-
-def inverse(S: Float64s) -> Float64s:
-    """Return ``1 / S``, and 0 for singular values that are 0."""
-    return np.where(S > 0, 1 / np.where(S > 0, S, 1), 0)
 
 
 def leading_eigenvectors(

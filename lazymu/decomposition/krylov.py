@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazymu.decomposition.eigen import inverse
 from lazymu.decomposition.reducers import ColumnMoments, Dot, GramDot, Moments
 from lazymu.decomposition.shifted import Shift
 from lazymu.decomposition.staged import StagedMatrix
-from lazymu.decomposition.tall import cross, orthonormal, subtract_product
+from lazymu.decomposition.tall import add_blocks, cross, orthonormal, subtract_product
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, RowPieces
 from lazymu.stream.plan import working_bytes
@@ -92,18 +93,14 @@ class Basis:
     def times(self, Y: Float64s) -> Floats:
         """Return ``K Y`` (var, k)."""
         out: Floats = np.zeros((len(self.blocks[0]), Y.shape[1]))
-        start = 0
-        for block in self.blocks:
-            subtract_product(out, block, -Y[start : start + block.shape[1]])
-            start += block.shape[1]
+        add_blocks(out, self.blocks, Y)
         return out
 
     def refined(self, R: Float64s, found: Ritz) -> Floats:
         """Return orthonormal ``B'B v`` of the vectors found: a power step that costs no pass."""
         V = self.times(found.Y)
-        known = found.theta > RANK_TOLERANCE * found.theta[0]
-        inverse = np.where(known, 1 / np.where(known, found.theta, 1), 0)
-        subtract_product(V, R, -found.Y[-R.shape[1] :] * inverse)
+        weights = inverse(found.theta, RANK_TOLERANCE * found.theta[0])
+        subtract_product(V, R, -found.Y[-R.shape[1] :] * weights)
         return orthonormal(V)
 
     def extend(self, R: Float64s) -> bool:
@@ -189,10 +186,7 @@ class Scores:
     def times(self, Y: Float64s, offset: Float64s) -> Floats:
         """Return ``C K Y - 1 offset'`` (obs, k) in float32."""
         out = np.tile(-offset, (self.n_obs, 1))
-        start = 0
-        for block in self.blocks:
-            subtract_product(out, block, -Y[start : start + block.shape[1]])
-            start += block.shape[1]
+        add_blocks(out, self.blocks, Y)
         return out.astype(np.float32)
 
 
@@ -203,6 +197,5 @@ def triplets(Y: Floats, V: Floats) -> tuple[Floats, Float64s, Float64s]:
     """
     squares, R = np.linalg.eigh(cross(Y, Y))
     singular, R = np.sqrt(np.maximum(squares[::-1], 0)), R[:, ::-1]
-    known = singular > SCORE_TOLERANCE * singular[0]
-    inverse = np.where(known, 1 / np.where(known, singular, 1), 0)
-    return Y @ (R * inverse).astype(np.float32), singular, (V @ R).T
+    weights = inverse(singular, SCORE_TOLERANCE * singular[0])
+    return Y @ (R * weights).astype(np.float32), singular, (V @ R).T

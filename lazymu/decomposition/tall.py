@@ -6,6 +6,8 @@ orthonormal at a tenth of the time of a QR or SVD of the tall matrix, and nothin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from lazymu.stream.threads import for_row_blocks, one_native_thread
@@ -39,6 +41,14 @@ def subtract_product(R: Floats, A: Floats, C: Float64s) -> None:
         R[start:stop] -= (double(A[start:stop]) @ C).astype(R.dtype, copy=False)
 
     for_row_blocks(from_run, 0, len(R), RUN_ROWS)
+
+
+def add_blocks(out: Floats, blocks: Iterable[Floats], Y: Float64s) -> None:
+    """Add ``[A_1 A_2 ...] Y`` to ``out``, in place."""
+    start = 0
+    for A in blocks:
+        subtract_product(out, A, -Y[start : start + A.shape[1]])
+        start += A.shape[1]
 
 
 def orthonormal(X: Floats, *, floor: float = 0.0) -> Floats:

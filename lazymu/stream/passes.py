@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from dask.delayed import delayed
 
 from lazymu.settings import settings
@@ -151,13 +150,7 @@ class _Gather(RowReducer[CSR]):
         return X
 
     def finalize(self, state: RowPieces) -> CSR:
-        if not state:
-            return sp.csr_matrix(self.shape, dtype=self.dtype)
-        X: CSR = sp.vstack([piece for _, piece in state], format="csr", dtype=self.dtype)
-        positions = np.concatenate([np.arange(self.shape[0])[rows] for rows, _ in state])
-        if np.any(np.diff(positions) < 0):
-            X = X[np.argsort(positions, kind="stable")]
-        return X
+        return state.stack(self.shape, self.dtype)
 
 
 class _GatherDense(RowReducer[Array]):

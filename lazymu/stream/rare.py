@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from lazymu.store.sources import assemble_csr
 from lazymu.stream.reducers import RowPieces, RowReducer
@@ -63,8 +62,6 @@ class RareReducer(RowReducer[RareEntries]):
         return assemble_csr(*parts, (X.shape[0], len(self.features)))
 
     def finalize(self, state: RowPieces) -> RareEntries:
-        if not state:
-            return RareEntries(self.features, sp.csr_matrix((self.n_obs, len(self.features))))
-        positions = np.concatenate([np.arange(self.n_obs)[rows] for rows, _ in state])
-        X = sp.vstack([piece for _, piece in state], format="csr")
-        return RareEntries(self.features, X[np.argsort(positions, kind="stable")])
+        # Counts of any type; float64, as they are summed in.
+        X = state.stack((self.n_obs, len(self.features)), np.float64)
+        return RareEntries(self.features, X)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 
 from lazymu.typing import CSR, Array
 
@@ -60,6 +61,16 @@ class RowPieces(list[tuple["slice | Array", Any]]):
         for rows, values in self:
             out[rows] = values
         return out
+
+    def stack(self, shape: tuple[int, int], dtype: Any) -> CSR:
+        """Return pieces that are CSR as one matrix."""
+        if not self:
+            return sp.csr_matrix(shape, dtype=dtype)
+        X: CSR = sp.vstack([piece for _, piece in self], format="csr", dtype=dtype)
+        positions = np.concatenate([np.arange(shape[0])[rows] for rows, _ in self])
+        if np.any(np.diff(positions) < 0):
+            X = X[np.argsort(positions, kind="stable")]
+        return X
 
 
 class RowReducer(Reducer[RowPieces, R]):
