@@ -40,7 +40,7 @@ def test_scale__rows_and_columns(matrix, seed):
 
 
 @settings(deadline=None, max_examples=40)
-@given(blocks(), st.integers(0, 5), st.integers(0, 99))
+@given(blocks(), st.sampled_from([0, 1, 5, 16, 60, 64, 81, 130]), st.integers(0, 99))
 def test_products__match_dense(matrix, n_cols, seed):
     n, p = matrix.shape
     Q = np.random.default_rng(seed).normal(size=(p, n_cols)).astype(matrix.dtype)

@@ -131,7 +131,7 @@ def block_krylov(
     of the features come with the first pass.
     """
     n_obs, n_vars = C.shape
-    width = min(n_comps + n_oversamples, n_obs, n_vars)
+    width = block_width(n_comps + n_oversamples, C.shape)
     staged = StagedMatrix(C)
     keep = not staged.fits and scores_fit(n_obs, width, max_passes)
     n_products = KEPT_PRODUCTS if staged.fits else max_passes if keep else max_passes - 1
@@ -159,6 +159,19 @@ def block_krylov(
         V = basis.refined(R, found)
         (Y,) = staged.look(Dot(n_obs, V, shift.m @ V), label="SVD scores")
     return Streamed(*triplets(Y, V), found.residuals, staged.n_passes, moments)
+
+
+def block_width(n_wanted: int, shape: tuple[int, int]) -> int:
+    """Return the columns of a block: those wanted, and as many more as products give for nothing.
+
+    Examples
+    --------
+    >>> block_width(60, (1000, 2000)), block_width(60, (1000, 62))
+    (64, 62)
+    """
+    from lazymu.kernels.products import padded_columns
+
+    return min(padded_columns(n_wanted), *shape)
 
 
 def scores_fit(n_obs: int, width: int, n_products: int) -> bool:

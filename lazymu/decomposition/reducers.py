@@ -93,7 +93,10 @@ class GramDot(Reducer[Product, Product]):
     """
 
     def __init__(self, Q: Floats, held_bytes: int = 0, *, keep_scores: bool = False) -> None:
-        self.Q, self.held_bytes = np.ascontiguousarray(Q), held_bytes
+        from lazymu.kernels.products import aligned
+
+        self.Q, self.held_bytes = aligned(Q.shape, Q.dtype), held_bytes
+        self.Q[:] = Q
         self.keep_scores = keep_scores
         of_all_threads = 2 * settings.n_threads * 8 * Q.size
         roomy = of_all_threads <= working_bytes(settings.memory_limit) // 3

@@ -56,7 +56,8 @@ def truncated_svd(
     n_comps
         Number of components, below min(obs, var).
     n_oversamples
-        Further columns of the streamed block; they speed up convergence.
+        Further columns of the streamed block, which speed up convergence; the block is widened to a
+        multiple of 16 besides.
     max_passes
         Passes when streaming, at least 2. Where the scores that they give take more than a third
         of the memory limit, the last one is for scores alone.

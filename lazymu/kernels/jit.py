@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,3 +23,8 @@ def contracting_kernel(function: F) -> F:
         nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"}
     )
     return cast("F", compile_lazily(function))
+
+
+def generated(function: Callable[..., Any]) -> Any:
+    """Make a function that kernels call out of one that makes its signature and LLVM code."""
+    return intrinsic(function)

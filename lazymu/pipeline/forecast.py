@@ -14,7 +14,7 @@ import numpy as np
 from lazymu import keys
 from lazymu.containers import Modality
 from lazymu.decomposition.in_memory import fits_in_memory
-from lazymu.decomposition.krylov import KEPT_PRODUCTS
+from lazymu.decomposition.krylov import KEPT_PRODUCTS, block_width
 from lazymu.decomposition.pca import GRAM_VARS
 from lazymu.decomposition.reducers import Gram, GramDot
 from lazymu.decomposition.staged import StagedMatrix
@@ -138,5 +138,5 @@ def _svd_reads(X: LazyMatrix, n_comps: int) -> Reading:
         return Reading(X, PRODUCTS)
     if StagedMatrix(X).fits:
         return Reading(X, PRODUCTS / KEPT_PRODUCTS)
-    width = min(n_comps + N_OVERSAMPLES, *X.shape)
+    width = block_width(n_comps + N_OVERSAMPLES, X.shape)
     return Reading(X, PRODUCTS, MAX_PASSES, (GramDot(np.zeros((X.shape[1], width), np.float32)),))

@@ -1,0 +1,132 @@
+"""Sums of rows of a dense matrix, held in the processor's vector registers.
+
+A compiler that cannot know that two arrays are apart loads and stores a sum for every nonzero.
+These two loops are therefore given as LLVM code: a *panel* of ``width`` columns is one vector value
+(on x86 with AVX-512, 64 columns of float32 are four registers), which LLVM splits into what the
+processor has. Matrices are C-contiguous; nothing is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from lazymu.kernels.jit import generated
+
+PANEL = 16
+"""Columns of the narrowest panel in use: dense matrices are padded to a multiple of these."""
+
+
+class _Panel:
+    """Columns ``column`` to ``column + width`` of a matrix, in code that is being made."""
+
+    def __init__(
+        self, context: Any, builder: Any, kind: Any, matrix: Any, column: Any, width: int
+    ) -> None:
+        array = context.make_array(kind)(context, builder, matrix)
+        self._builder, self._column = builder, column
+        self._first, self._n_cols = array.data, builder.extract_value(array.shape, 1)
+        item = context.get_data_type(kind.dtype)
+        self._alignment = context.get_abi_alignment(item)
+        self.vector = ir.VectorType(item, width)
+
+    def _place(self, row: Any) -> Any:
+        offset = self._builder.add(self._builder.mul(row, self._n_cols), self._column)
+        item = self._builder.gep(self._first, [offset])
+        return self._builder.bitcast(item, self.vector.as_pointer())
+
+    def load(self, row: Any) -> Any:
+        """Return a row of the panel."""
+        loaded = self._builder.load(self._place(row))
+        loaded.align = self._alignment
+        return loaded
+
+    def store(self, value: Any, row: Any) -> None:
+        """Replace a row of the panel."""
+        self._builder.store(value, self._place(row)).align = self._alignment
+
+    def plus(self, total: Any, value: Any, row: Any) -> Any:
+        """Return ``total + value * row`` of a row's vector and a number."""
+        builder, none = self._builder, ir.Constant(self.vector, ir.Undefined)
+        first = builder.insert_element(none, value, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
+        everywhere = builder.shuffle_vector(first, none, lanes)
+        product = builder.fmul(everywhere, row, flags=("contract",))
+        return builder.fadd(total, product, flags=("contract",))
+
+
+def _item(context: Any, builder: Any, kind: Any, array: Any, at: Any, wanted: Any) -> Any:
+    """Return ``array[at]`` as a number of another type."""
+    first = context.make_array(kind)(context, builder, array).data
+    return context.cast(builder, builder.load(builder.gep(first, [at])), kind.dtype, wanted)
+
+
+def _signature(kinds: Sequence[Any], width: Any) -> Any:
+    """Return the signature for a width that is known when the code is made, else None."""
+    return types.void(*kinds, width) if isinstance(width, types.IntegerLiteral) else None
+
+
+@generated
+def gather_rows(
+    _: Any, out: Any, i: Any, data: Any, indices: Any, k: Any, end: Any, Q: Any, c: Any, width: Any
+) -> Any:
+    """Add ``sum_t data[t] Q[indices[t], c:c+width]``, ``k <= t < end``, to ``out[i, c:c+width]``.
+
+    ``out`` and ``Q`` are of one dtype.
+    """
+    at = types.intp
+    signature = _signature((out, at, data, indices, at, at, Q, at), width)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, row, values, columns, start, stop, source, column, _ = args
+        sums = _Panel(context, builder, out, target, column, width.literal_value)
+        rows = _Panel(context, builder, Q, source, column, width.literal_value)
+        total = cgutils.alloca_once_value(builder, sums.load(row))
+        one = ir.Constant(start.type, 1)
+        with cgutils.for_range_slice(builder, start, stop, one) as (t, _):
+            value = _item(context, builder, data, values, t, out.dtype)
+            j = _item(context, builder, indices, columns, t, at)
+            builder.store(sums.plus(builder.load(total), value, rows.load(j)), total)
+        sums.store(builder.load(total), row)
+        return context.get_dummy_value()
+
+    return signature and (signature, generate)
+
+
+@generated
+def scatter_row(
+    _: Any,
+    out: Any,
+    first: Any,
+    data: Any,
+    indices: Any,
+    k: Any,
+    end: Any,
+    Y: Any,
+    i: Any,
+    c: Any,
+    width: Any,
+) -> Any:
+    """Add ``data[t] Y[i, c:c+width]`` to ``out[indices[t] - first, c:c+width]``, ``k <= t < end``.
+
+    ``out`` and ``Y`` are of one dtype.
+    """
+    at = types.intp
+    signature = _signature((out, at, data, indices, at, at, Y, at, at), width)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, offset, values, columns, start, stop, source, row, column, _ = args
+        sums = _Panel(context, builder, out, target, column, width.literal_value)
+        added = _Panel(context, builder, Y, source, column, width.literal_value).load(row)
+        one = ir.Constant(start.type, 1)
+        with cgutils.for_range_slice(builder, start, stop, one) as (t, _):
+            value = _item(context, builder, data, values, t, out.dtype)
+            j = builder.sub(_item(context, builder, indices, columns, t, at), offset)
+            sums.store(sums.plus(sums.load(j), value, added), j)
+        return context.get_dummy_value()
+
+    return signature and (signature, generate)
