@@ -111,7 +111,7 @@ def test_neighbors__recall_of_an_approximate_search(monkeypatch: pytest.MonkeyPa
     """By modality for a MuData; not there where the search is exact."""
 
     def half_right(X: np.ndarray, scale: np.ndarray, metric: str, n: int, seed: int | None) -> Any:
-        found = ExactSearch(X, scale).nearest(0, len(X), n + 1)
+        found = ExactSearch(X, scale).nearest(np.arange(len(X)), n + 1)
         found.indices[:, n // 2 :] = np.arange(len(X))[:, None] - np.arange(1, n + 2 - n // 2)
         found.indices[found.indices < 0] += len(X)
         return found

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.errors import ArgumentError, explain
+from lazymu.graph.candidates import Candidates
 from lazymu.graph.checks import as_embedding
-from lazymu.graph.search import NeighborLists, Search
+from lazymu.graph.search import NeighborLists
 from lazymu.typing import Array, Float64s, Floats, Int64s, Ints
 
 
@@ -42,7 +43,7 @@ class Fitted(NamedTuple):
     """What is known of one modality before its weights are."""
 
     view: Aligned
-    search: Search
+    candidates: Candidates
     lists: NeighborLists
     sigma: Float64s
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from lazymu.graph.checks import as_embedding, require_at_least, require_choice
+from lazymu.graph.inverted import InvertedSearch
 from lazymu.graph.search import DescentSearch, ExactSearch, MetricSearch, NeighborLists, Search
 from lazymu.stream.progress import advance, reporting
-from lazymu.typing import Array, Float64s, Floats
+from lazymu.typing import Array, Float64s, Floats, Ints
 
-Method: TypeAlias = Literal["auto", "exact", "pynndescent"]
+Method: TypeAlias = Literal["auto", "exact", "inverted", "pynndescent"]
 EXACT_MAX_CELLS = 50_000
 """Cells up to which "auto" is exact: there the exact search is also the faster one (20 s for 200
 neighbours in 50 dimensions on 2 cores; compiling pynndescent takes 40 s in every process)."""
 BLOCK_CELLS = 1 << 14
 SAMPLE_RUNS, SAMPLE_RUN = 8, 32
 """Cells whose lists are compared with exact ones: runs of neighbours in the order of the rows."""
-METHODS = ("auto", "exact", "pynndescent")
+METHODS = ("auto", "exact", "inverted", "pynndescent")
 
 
 def nearest_neighbors(
@@ -120,9 +122,9 @@ def sampled_recall(
     shares = []
     starts = np.unique(np.linspace(0, max(0, len(X) - SAMPLE_RUN), SAMPLE_RUNS).astype(int))
     for start in starts.tolist():
-        stop = min(start + SAMPLE_RUN, len(X))
-        nearest = exact.nearest(start, stop, k).indices
-        listed = lists.indices[start:stop]
+        rows = np.arange(start, min(start + SAMPLE_RUN, len(X)))
+        nearest = exact.nearest(rows, k).indices
+        listed = lists.indices[rows]
         shares += [len(np.intersect1d(*rows)) / k for rows in zip(nearest, listed, strict=True)]
     return float(np.mean(shares))
 
@@ -130,19 +132,27 @@ def sampled_recall(
 def search_all(search: Search, n_cells: int, k: int, label: str) -> NeighborLists:
     """Return the ``k`` nearest cells of all cells; progress is told under ``label``."""
     indices, distances = np.empty((n_cells, k), np.int32), np.empty((n_cells, k))
-    starts = range(0, n_cells, BLOCK_CELLS)
-    token = f"{label} {id(indices)}"
+    for rows, found in search_blocks(search, n_cells, k, label):
+        indices[rows], distances[rows] = found
+    return NeighborLists(indices, distances)
+
+
+def search_blocks(
+    search: Search, n_cells: int, k: int, label: str
+) -> Iterator[tuple[Ints, NeighborLists]]:
+    """Yield runs of cells with their ``k`` nearest, until all have been asked for."""
+    order, starts = search.order, range(0, n_cells, BLOCK_CELLS)
+    token = f"{label} {id(order)}"
     with reporting(token, label, len(starts), n_cells * k):
         for start in starts:
-            block = slice(start, min(start + BLOCK_CELLS, n_cells))
-            indices[block], distances[block] = search.nearest(block.start, block.stop, k)
-            advance(token, (block.stop - block.start) * k)
-    return NeighborLists(indices, distances)
+            rows = order[start : start + BLOCK_CELLS]
+            yield rows, search.nearest(rows, k)
+            advance(token, len(rows) * k)
 
 
 def is_approximate(method: str, n_cells: int) -> bool:
     """Return whether a method searches so many cells approximately."""
-    return method == "pynndescent" or (method == "auto" and n_cells > EXACT_MAX_CELLS)
+    return method in ("inverted", "pynndescent") or (method == "auto" and n_cells > EXACT_MAX_CELLS)
 
 
 def make_search(
@@ -156,8 +166,9 @@ def make_search(
 ) -> Search:
     """Return a search among the rows ``scale[i] * X[i]`` that suits their number and the metric."""
     require_choice("method", method, METHODS)
+    euclidean = metric == "euclidean"
     if is_approximate(method, len(X)) and len(X) > n_built + 1:
-        return DescentSearch(X, scale, metric, n_built, random_state)
-    if metric == "euclidean":
-        return ExactSearch(X, scale)
-    return MetricSearch(X * scale[:, None], metric)
+        if method == "pynndescent" or not euclidean:
+            return DescentSearch(X, scale, metric, n_built, random_state)
+        return InvertedSearch(X, scale, random_state)
+    return ExactSearch(X, scale) if euclidean else MetricSearch(X * scale[:, None], metric)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,12 +9,11 @@ import numpy as np
 from lazymu.errors import MemoryLimitError, explain
 from lazymu.settings import settings
 from lazymu.stream.threads import for_row_blocks
-from lazymu.typing import Float64s, Floats, Int64s, Ints
+from lazymu.typing import Float64s, Floats, Ints
 
 TILE_ROWS = 128
 TILE_COLS = 4096
 """A tile of products, 2 MB, and the rows that it is of stay in a core's cache."""
-WALK_ROWS = 512
 BLOCK_BYTES = 64 << 20
 """Bytes of a block of rows of a full distance matrix, in metrics other than the Euclidean."""
 
@@ -32,11 +30,15 @@ class NeighborLists(NamedTuple):
 class Search(Protocol):
     """A search among the rows of an embedding."""
 
-    def nearest(self, start: int, stop: int, k: int) -> NeighborLists:
-        """Return the ``k`` nearest cells of each of the cells ``start`` to ``stop``."""
+    @property
+    def order(self) -> Ints:
+        """All cells in the order in which they are best asked for."""
+
+    def nearest(self, rows: Ints, k: int) -> NeighborLists:
+        """Return the ``k`` nearest cells of each of the cells ``rows``."""
 
 
-def _empty_heaps(n_rows: int, k: int, n_cells: int) -> tuple[Float64s, Ints]:
+def empty_heaps(n_rows: int, k: int, n_cells: int) -> tuple[Float64s, Ints]:
     """Return heaps of distances and ids that any cell enters."""
     return np.full((n_rows, k), np.inf), np.full((n_rows, k), n_cells, np.int32)
 
@@ -67,23 +69,29 @@ class ExactSearch:
             self._vectors[rows] = vectors
             self._lengths[rows] = (vectors**2).sum(axis=1) * (1 - slack) - 1e-30
 
-    def nearest(self, start: int, stop: int, k: int) -> NeighborLists:
-        """Return the ``k`` nearest cells of each of the cells ``start`` to ``stop``."""
+    @property
+    def order(self) -> Ints:
+        """The cells as they stand."""
+        return np.arange(len(self._X))
+
+    def nearest(self, rows: Ints, k: int) -> NeighborLists:
+        """Return the ``k`` nearest cells of each of the cells ``rows``."""
         from lazymu.kernels.neighbors import offer_products, sort_heaps
 
-        distances, ids = _empty_heaps(stop - start, k, len(self._X))
+        distances, ids = empty_heaps(len(rows), k, len(self._X))
 
         def search(first: int, last: int) -> None:
-            mine = slice(first - start, last - start)
+            mine, asked = slice(first, last), rows[first:last]
+            vectors = self._vectors[asked]
             for col in range(0, len(self._X), TILE_COLS):
-                products = self._vectors[first:last] @ self._vectors[col : col + TILE_COLS].T
+                products = vectors @ self._vectors[col : col + TILE_COLS].T
                 offer_products(
-                    *(distances[mine], ids[mine], products, first, col),
+                    *(distances[mine], ids[mine], products, asked, col),
                     *(self._X, self._scale, self._lengths, self._unit),
                 )
             sort_heaps(distances[mine], ids[mine])
 
-        for_row_blocks(search, start, stop, TILE_ROWS)
+        for_row_blocks(search, 0, len(rows), TILE_ROWS)
         return NeighborLists(ids, np.sqrt(distances))
 
 
@@ -93,19 +101,24 @@ class MetricSearch:
     def __init__(self, X: Floats, metric: str) -> None:
         self._X, self._metric = X, metric
 
-    def nearest(self, start: int, stop: int, k: int) -> NeighborLists:
-        """Return the ``k`` nearest cells of each of the cells ``start`` to ``stop``."""
+    @property
+    def order(self) -> Ints:
+        """The cells as they stand."""
+        return np.arange(len(self._X))
+
+    def nearest(self, rows: Ints, k: int) -> NeighborLists:
+        """Return the ``k`` nearest cells of each of the cells ``rows``."""
         from sklearn.metrics import pairwise_distances
 
         from lazymu.kernels.neighbors import offer_distances, sort_heaps
 
-        distances, ids = _empty_heaps(stop - start, k, len(self._X))
+        distances, ids = empty_heaps(len(rows), k, len(self._X))
         block_rows = max(1, BLOCK_BYTES // (8 * len(self._X)))
-        for first in range(start, stop, block_rows):
-            last = min(first + block_rows, stop)
-            matrix = pairwise_distances(self._X[first:last], self._X, metric=self._metric)
-            mine = slice(first - start, last - start)
-            offer_distances(distances[mine], ids[mine], matrix, first)
+        for first in range(0, len(rows), block_rows):
+            asked = rows[first : first + block_rows]
+            matrix = pairwise_distances(self._X[asked], self._X, metric=self._metric)
+            mine = slice(first, first + len(asked))
+            offer_distances(distances[mine], ids[mine], matrix, asked)
         sort_heaps(distances, ids)
         return NeighborLists(ids, distances)
 
@@ -113,9 +126,8 @@ class MetricSearch:
 class DescentSearch:
     """Approximate neighbours by nearest-neighbour descent (pynndescent), for its seed the same.
 
-    Lists of ``n_built`` neighbours are built at once, and the index let go. Longer ones, Euclidean
-    only, come from a walk over their graph that starts at each cell. Euclidean distances are
-    computed anew in float64.
+    Lists of ``n_built`` neighbours, the most that can be asked for, are built at once, and the
+    index let go. Euclidean distances are computed anew in float64.
     """
 
     def __init__(
@@ -123,48 +135,27 @@ class DescentSearch:
     ) -> None:
         from lazymu.kernels.neighbors import drop_self, order_by_distance
 
-        self._X, self._scale = X, scale
         found, found_distances = descend(X, scale, metric, n_built, random_state)
         ids = np.zeros((len(X), n_built), np.int32)
         distances = np.zeros(ids.shape)
         counts = drop_self(distances, ids, found, found_distances)
         exact: Search = ExactSearch(X, scale) if metric == "euclidean" else MetricSearch(X, metric)
-        for row in np.flatnonzero(counts < n_built).tolist():
-            ids[row], distances[row] = (part[0] for part in exact.nearest(row, row + 1, n_built))
+        short = np.flatnonzero(counts < n_built)
+        ids[short], distances[short] = exact.nearest(short, n_built)
         if metric == "euclidean":
             order_by_distance(distances, ids, X, scale)
             np.sqrt(distances, out=distances)
         self._lists = NeighborLists(ids, distances)
 
-    @cached_property
-    def _reverse(self) -> tuple[Int64s, Ints]:
-        from lazymu.kernels.wnn import reverse_lists
+    @property
+    def order(self) -> Ints:
+        """The cells as they stand."""
+        return np.arange(len(self._lists.indices))
 
-        return reverse_lists(self._lists.indices)
-
-    def nearest(self, start: int, stop: int, k: int) -> NeighborLists:
-        """Return about the ``k`` nearest cells of each of the cells ``start`` to ``stop``."""
-        from lazymu.kernels.walk import walk
-
-        lists = self._lists
-        if k <= lists.indices.shape[1]:
-            return NeighborLists(lists.indices[start:stop, :k], lists.distances[start:stop, :k])
-        distances, ids = _empty_heaps(stop - start, k, len(self._X))
-        counts = np.zeros(stop - start, np.int64)
-
-        def search(first: int, last: int) -> None:
-            mine = slice(first - start, last - start)
-            indptr, rows = self._reverse
-            out, cells = distances[mine], (self._X, self._scale)
-            counts[mine] = walk(out, ids[mine], first, *cells, lists.indices, indptr, rows)
-
-        for_row_blocks(search, start, stop, WALK_ROWS)
-        if counts.min() < k:
-            exact = ExactSearch(self._X, self._scale)
-            for row in np.flatnonzero(counts < k).tolist():
-                found = exact.nearest(start + row, start + row + 1, k)
-                ids[row], distances[row] = found.indices[0], found.distances[0] ** 2
-        return NeighborLists(ids, np.sqrt(distances))
+    def nearest(self, rows: Ints, k: int) -> NeighborLists:
+        """Return about the ``k`` nearest cells of each of the cells ``rows``."""
+        indices, distances = self._lists
+        return NeighborLists(indices[rows, :k], distances[rows, :k])
 
 
 def descent_bytes(n_cells: int, d: int, n_built: int, n_trees: int) -> int:

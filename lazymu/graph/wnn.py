@@ -10,15 +10,14 @@ import numpy as np
 from lazymu.graph.affinity import most_similar
 from lazymu.graph.aligned import Fitted, align
 from lazymu.graph.bandwidth import Flavor, bandwidths
+from lazymu.graph.candidates import find_candidates
 from lazymu.graph.checks import require_at_least, require_choice
-from lazymu.graph.knn import Method, is_approximate, make_search, sampled_recall, search_all
+from lazymu.graph.knn import Method, is_approximate, make_search, sampled_recall
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.weights import modality_weights
 from lazymu.typing import Array, Float64s, Int64s, Ints
 
 FLAVORS = ("seurat", "muon")
-BUILT_NEIGHBORS = 30
-"""Least degree of an approximate index: with fewer, its long queries lose recall."""
 
 
 class WeightedNeighbors(NamedTuple):
@@ -133,6 +132,7 @@ def weighted_neighbors(
     require_at_least("n_multineighbors", n_multineighbors, 2)
     require_at_least("n_bandwidth_neighbors", n_bandwidth_neighbors, 1)
     scaled = flavor == "seurat" if l2_norm is None else l2_norm
+    n_candidates = n_multineighbors - (flavor == "seurat")
     fits, recall = [], {}
     for mod, view in align(embeddings, positions, l2_norm=scaled).items():
         k = min(n_neighbors - 1, len(view.X) - 1)
@@ -141,21 +141,22 @@ def weighted_neighbors(
             view.scale,
             metric="euclidean",
             method=method,
-            n_built=max(k, BUILT_NEIGHBORS),
+            n_built=min(max(k, n_candidates), len(view.X) - 1),
             random_state=random_state,
         )
+        n_near = min(n_candidates, len(view.X) - 1)
+        found = find_candidates(search, len(view.X), k, n_near, f"neighbours in {mod}")
+        del search
         given = None if lists is None else lists.get(mod)
-        if given is None:
-            own = search_all(search, len(view.X), k, f"neighbours in {mod}")
-            if is_approximate(method, len(view.X)):
-                recall[mod] = sampled_recall(view.X, own, scale=view.scale)
-        else:
-            own = view.reorder(given)
-        fits.append(Fitted(view, search, own, bandwidths(view, own, n_bandwidth_neighbors, flavor)))
+        own = found.lists if given is None else view.reorder(given)
+        if given is None and is_approximate(method, len(view.X)):
+            recall[mod] = sampled_recall(view.X, own, scale=view.scale)
+        sigma = bandwidths(view, own, n_bandwidth_neighbors, flavor)
+        fits.append(Fitted(view, found.candidates, own, sigma))
     weights = modality_weights(fits, eps, flavor)
     n_kept = min(n_neighbors + (flavor == "muon"), len(weights) - 1)
-    joint = most_similar(fits, weights, n_kept, n_multineighbors - (flavor == "seurat"), flavor)
-    sigma = np.full(weights.shape, np.nan)
+    joint = most_similar(fits, weights, n_kept, flavor)
+    widths = np.full(weights.shape, np.nan)
     for column, fit in enumerate(fits):
-        sigma[fit.view.cells, column] = fit.sigma
-    return WeightedNeighbors(joint.indices, joint.distances, weights, sigma, recall)
+        widths[fit.view.cells, column] = fit.sigma
+    return WeightedNeighbors(joint.indices, joint.distances, weights, widths, recall)

@@ -74,14 +74,14 @@ def offer_products(
     distances: Float64s,
     ids: Ints,
     products: Floats,
-    first_row: int,
+    rows: Ints,
     first_col: int,
     X: Floats,
     scale: Float64s,
     lengths: Float64s,
     unit: float,
 ) -> None:
-    """Offer the cells of a tile to the heaps of its rows, which hold squared distances.
+    """Offer the cells of a tile to the heaps of cells ``rows``, which hold squared distances.
 
     ``products[a, b] = f_i . f_j`` is of rounded vectors ``f``, in units of ``unit``. With
     ``lengths[i] = |f_i|^2`` lowered by the rounding's bound, ``lengths[i] + lengths[j] -
@@ -90,7 +90,7 @@ def offer_products(
     """
     k = ids.shape[1]
     for a in range(products.shape[0]):
-        i = first_row + a
+        i = rows[a]
         farthest = distances[a, 0] / unit**2 - lengths[i]
         for b in range(products.shape[1]):
             j = first_col + b
@@ -103,13 +103,13 @@ def offer_products(
 
 
 @kernel
-def offer_distances(distances: Float64s, ids: Ints, matrix: Array, first_row: int) -> None:
-    """Offer every cell to the heaps of some rows, given ``matrix`` of their distances."""
+def offer_distances(distances: Float64s, ids: Ints, matrix: Array, rows: Ints) -> None:
+    """Offer every cell to the heaps of cells ``rows``, given ``matrix`` of their distances."""
     k = ids.shape[1]
     for a in range(matrix.shape[0]):
         for j in range(matrix.shape[1]):
             distance = np.float64(matrix[a, j])
-            if j != first_row + a and (
+            if j != rows[a] and (
                 distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0])
             ):
                 replace_farthest(distances[a], ids[a], k, distance, j)

@@ -1,9 +1,10 @@
-"""Sums of rows of a dense matrix, held in the processor's vector registers.
+"""Rows of a dense matrix in the processor's vector registers: sums of them, comparisons.
 
-A compiler that cannot know that two arrays are apart loads and stores a sum for every nonzero.
-These two loops are therefore given as LLVM code: a *panel* of ``width`` columns is one vector value
-(on x86 with AVX-512, 64 columns of float32 are four registers), which LLVM splits into what the
-processor has. Matrices are C-contiguous; nothing is checked.
+A compiler that cannot know that two arrays are apart loads and stores a sum for every nonzero, and
+does not compare many numbers at once where the loop may end early. These loops are therefore given
+as LLVM code: a *panel* of ``width`` columns is one vector value (on x86 with AVX-512, 64 columns of
+float32 are four registers), which LLVM splits into what the processor has. Matrices are
+C-contiguous; nothing is checked.
 """
 
 from __future__ import annotations
@@ -49,14 +50,17 @@ class _Panel:
         """Replace a row of the panel."""
         self._builder.store(value, self._place(row)).align = self._alignment
 
+    def spread(self, value: Any) -> Any:
+        """Return the vector of a number repeated."""
+        none = ir.Constant(self.vector, ir.Undefined)
+        first = self._builder.insert_element(none, value, ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
+        return self._builder.shuffle_vector(first, none, lanes)
+
     def plus(self, total: Any, value: Any, row: Any) -> Any:
         """Return ``total + value * row`` of a row's vector and a number."""
-        builder, none = self._builder, ir.Constant(self.vector, ir.Undefined)
-        first = builder.insert_element(none, value, ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
-        everywhere = builder.shuffle_vector(first, none, lanes)
-        product = builder.fmul(everywhere, row, flags=("contract",))
-        return builder.fadd(total, product, flags=("contract",))
+        product = self._builder.fmul(self.spread(value), row, flags=("contract",))
+        return self._builder.fadd(total, product, flags=("contract",))
 
 
 def _item(context: Any, builder: Any, kind: Any, array: Any, at: Any, wanted: Any) -> Any:
@@ -128,5 +132,22 @@ def scatter_row(
             j = builder.sub(_item(context, builder, indices, columns, t, at), offset)
             sums.store(sums.plus(sums.load(j), value, added), j)
         return context.get_dummy_value()
+
+    return signature and (signature, generate)
+
+
+@generated
+def any_above(_: Any, matrix: Any, i: Any, c: Any, width: Any, bar: Any) -> Any:
+    """Return whether any of ``matrix[i, c:c+width]`` is above ``bar``, of the matrix's dtype."""
+    at = types.intp
+    known = isinstance(width, types.IntegerLiteral)
+    signature = types.boolean(matrix, at, at, width, matrix.dtype) if known else None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values, row, column, _, least = args
+        panel = _Panel(context, builder, matrix, values, column, width.literal_value)
+        above = builder.fcmp_ordered(">", panel.load(row), panel.spread(least))
+        bits = builder.bitcast(above, ir.IntType(width.literal_value))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return signature and (signature, generate)

@@ -200,12 +200,23 @@ def prediction_errors(
 
 
 @kernel
+def drop_repeated(candidates: Ints) -> None:
+    """Sort each row; put -1 in the place of a cell that stands in it once more."""
+    for a in range(len(candidates)):
+        candidates[a].sort()
+        last = -1
+        for b in range(candidates.shape[1]):
+            if candidates[a, b] == last:
+                candidates[a, b] = -1
+            else:
+                last = candidates[a, b]
+
+
+@kernel
 def add_affinities(
     affinities: Float64s,
-    start: int,
-    stop: int,
     candidates: Ints,
-    first_cell: int,
+    cells: Ints,
     X: Floats,
     scale: Float64s,
     row_of: Ints,
@@ -213,35 +224,32 @@ def add_affinities(
     offset: Float64s,
     sigma: Float64s,
 ) -> None:
-    """Add ``w_i exp(-max(0, d_ij - offset_i) / sigma_i)`` of one modality to a block's pairs.
+    """Add ``w_i exp(-max(0, d_ij - offset_i) / sigma_i)`` of one modality to pairs of cells.
 
-    Rows ``start`` to ``stop`` of the block are those of cells ``first_cell + start`` and on.
-    ``candidates`` holds cells, negative for none. ``weight`` is by cell; ``offset`` and ``sigma``
-    by the modality's row. Cells without a row add nothing.
+    ``candidates`` holds a row of cells for each of ``cells``, negative for none. ``weight`` is by
+    cell; ``offset`` and ``sigma`` by the modality's row. Cells without a row add nothing.
     """
-    for a in range(start, stop):
-        i = row_of[first_cell + a]
+    for a in range(len(cells)):
+        i = row_of[cells[a]]
         if i < 0:
             continue
         for b in range(candidates.shape[1]):
             j = row_of[candidates[a, b]] if candidates[a, b] >= 0 else -1
             if j >= 0:
                 distance = np.sqrt(squared_distance(X, scale, i, j))
-                affinities[a, b] += weight[first_cell + a] * np.exp(
+                affinities[a, b] += weight[cells[a]] * np.exp(
                     -max(0.0, distance - offset[i]) / sigma[i]
                 )
 
 
 @kernel
-def keep_largest(
-    distances: Float64s, ids: Ints, start: int, stop: int, candidates: Ints, affinities: Float64s
-) -> None:
-    """Fill the heaps of a block's rows with the candidates of the largest affinities.
+def keep_largest(distances: Float64s, ids: Ints, candidates: Ints, affinities: Float64s) -> None:
+    """Fill heaps with the candidates of the largest affinities.
 
     The heaps hold ``-affinity`` in place of a distance, so that equal ones are ordered by cell.
     """
     k = ids.shape[1]
-    for a in range(start, stop):
+    for a in range(len(candidates)):
         for b in range(candidates.shape[1]):
             j, distance = candidates[a, b], -affinities[a, b]
             if j >= 0 and (

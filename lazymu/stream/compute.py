@@ -22,6 +22,18 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
     return results
 
 
+def n_parallel() -> int:
+    """Return how many tasks run at the same time, on the cluster or in this process."""
+    if dask.base.get_scheduler() is None:
+        return settings.n_threads
+    from distributed import get_client
+
+    try:
+        return sum(get_client().nthreads().values())
+    except ValueError:  # a scheduler set by dask.config, without a cluster
+        return settings.n_threads
+
+
 def _threads_or_nothing() -> dict[str, Any]:
     """Return the thread pool's size where no other scheduler has been chosen."""
     if dask.base.get_scheduler() is not None:

@@ -12,7 +12,7 @@ from dask.delayed import delayed
 
 from lazymu.settings import settings
 from lazymu.stream import progress
-from lazymu.stream.compute import compute
+from lazymu.stream.compute import compute, n_parallel
 from lazymu.stream.ledger import enter_pass
 from lazymu.stream.plan import BlockPlan, plan_blocks
 from lazymu.stream.reducers import Block, Reducer, RowPieces, RowReducer
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lazymu.stream.matrix import LazyMatrix
 
 BLOCKS_PER_TASK = 8
-"""Blocks at most that one task folds into one partial result, so that partial results are few."""
+"""Blocks at most that one task folds, so that tasks are few."""
 TASKS_PER_THREAD = 4
-"""Tasks at least for each thread, where there are blocks enough, so that none is idle for long."""
+"""Tasks at least for each thread, where there are blocks enough: threads share them evenly."""
 
 
 class Run(NamedTuple):
@@ -41,7 +41,7 @@ def run_pass(matrix: LazyMatrix, *reducers: Reducer[Any, Any], label: str) -> tu
 
     Rows are read in the order in which they are stored, whatever the matrix's own order; a block
     says which rows of the matrix it holds. Blocks are folded by tasks of `BLOCKS_PER_TASK`
-    blocks, and partial results merged in a tree.
+    blocks, in as many chains as there are threads, whose results are merged.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def run_pass(matrix: LazyMatrix, *reducers: Reducer[Any, Any], label: str) -> tu
     run = Run(ordered, order, reducers, uuid.uuid4().hex)
     enter_pass(label, plan)
     with progress.reporting(run.token, label, plan.n_blocks, plan.n_values):
-        (states,) = compute([_tree(run, plan, label)])
+        (states,) = compute([_chains(run, plan, label)])
     return tuple(r.finalize(state) for r, state in zip(reducers, states, strict=True))
 
 
@@ -78,33 +78,35 @@ def storage_order(matrix: LazyMatrix) -> Int64s | None:
     return np.argsort(matrix.rows, kind="stable").astype(np.int64)
 
 
-def _tree(run: Run, plan: BlockPlan, label: str) -> Any:
-    """Return the delayed result: folds of runs of blocks, merged pair by pair."""
+def _chains(run: Run, plan: BlockPlan, label: str) -> Any:
+    """Return the delayed result: one chain of folds for each thread, then their merges.
+
+    A chain hands its state on from task to task, so that no more states are alive than threads
+    work; in a tree of merges, some would wait at every level.
+    """
     shared = delayed(run, traverse=False, pure=False)
     name = label.replace(" ", "-")
-    per_task = plan.n_blocks // (TASKS_PER_THREAD * plan.n_threads)
+    n_chains = max(n_parallel(), 1)
+    per_task = plan.n_blocks // (TASKS_PER_THREAD * n_chains)
     per_task = min(max(per_task, 1), BLOCKS_PER_TASK)
-    states = [
-        delayed(_fold)(shared, plan.bounds[start : start + per_task + 1], dask_key_name=_key(name))
-        for start in range(0, max(plan.n_blocks, 1), per_task)
-    ]
-    while len(states) > 1:
-        pairs = [states[i : i + 2] for i in range(0, len(states), 2)]
-        states = [
-            delayed(_combine)(shared, *pair, dask_key_name=_key(f"{name}-merge"))
-            if len(pair) == 2
-            else pair[0]
-            for pair in pairs
-        ]
-    return states[0]
+    states: list[Any] = [None] * n_chains
+    for number, start in enumerate(range(0, max(plan.n_blocks, 1), per_task)):
+        bounds, chain = plan.bounds[start : start + per_task + 1], number % n_chains
+        states[chain] = delayed(_fold)(shared, bounds, states[chain], dask_key_name=_key(name))
+    first, *others = (state for state in states if state is not None)
+    for other in others:
+        first = delayed(_combine)(shared, first, other, dask_key_name=_key(f"{name}-merge"))
+    return first
 
 
 def _key(name: str) -> str:
     return f"{name}-{uuid.uuid4().hex}"
 
 
-def _fold(run: Run, bounds: Int64s) -> tuple[Any, ...]:
-    states = tuple(reducer.init() for reducer in run.reducers)
+def _fold(run: Run, bounds: Int64s, states: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """Fold blocks into the states handed on, or into new ones."""
+    if states is None:
+        states = tuple(reducer.init() for reducer in run.reducers)
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         X = run.matrix.load(start, stop)
         rows = slice(start, stop) if run.order is None else run.order[start:stop]
