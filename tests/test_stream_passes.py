@@ -123,7 +123,7 @@ def test_run_pass__several_reducers_are_one_computation() -> None:
     assert scheduler.n_computes == 1
 
 
-def test_run_pass__folds_blocks_into_few_states() -> None:
+def test_run_pass__keeps_one_state_for_each_thread() -> None:
     class Counted(RowSums):
         inits = 0
 
@@ -132,11 +132,12 @@ def test_run_pass__folds_blocks_into_few_states() -> None:
             return super().init()
 
     matrix = LazyMatrix(make_counts(200, 9))
-    with small_blocks(1, 9):
-        n_blocks = pass_plan(matrix).n_blocks
-        run_pass(matrix, Counted(200), label="test")
-    assert n_blocks > 20
-    assert Counted.inits == -(-n_blocks // 2)
+    for n_threads in (1, 3):
+        Counted.inits = 0
+        with small_blocks(1, 9, n_threads=n_threads):
+            assert pass_plan(matrix).n_blocks > 20
+            run_pass(matrix, Counted(200), label="test")
+        assert Counted.inits == n_threads
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])

@@ -26,7 +26,7 @@ TRAINING_CELLS = 64
 """Cells a cluster that the centres are fitted to."""
 TRAINING_ROUNDS = 10
 LARGEST = 4
-"""Clusters of more than so many times the mean size are divided."""
+"""Clusters of more than so many times the mean size are divided into pieces of one centre."""
 ASSIGNED_ROWS = 4096
 TILE_ROWS = 256
 SPARE = 16
@@ -43,17 +43,12 @@ class Partition(NamedTuple):
     bounds: Int64s
     """Shape (C + 1,): where each cluster begins and ends among them."""
 
-    def cluster_of(self) -> Ints:
-        """Return the cluster of each cell."""
-        clusters = np.empty(len(self.cells), np.int32)
-        clusters[self.cells] = np.repeat(np.arange(len(self.centers)), np.diff(self.bounds))
-        return clusters
-
 
 class InvertedSearch:
     """Approximate Euclidean neighbours of ``scale[i] * X[i]``, for its seed the same.
 
-    Distances are computed in float64 of those that float32 products say are nearest.
+    Distances are computed in float64 of those that float32 products say are nearest. Memory is one
+    float32 copy of ``X`` and tables of clusters, some ``4 d + 100`` bytes a cell.
     """
 
     def __init__(self, X: Floats, scale: Float64s, random_state: int | None) -> None:

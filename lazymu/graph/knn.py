@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from lazymu.errors import ArgumentError, explain
 from lazymu.graph.checks import as_embedding, require_at_least, require_choice
 from lazymu.graph.inverted import InvertedSearch
 from lazymu.graph.search import DescentSearch, ExactSearch, MetricSearch, NeighborLists, Search
@@ -14,9 +15,8 @@ from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Array, Float64s, Floats, Ints
 
 Method: TypeAlias = Literal["auto", "exact", "inverted", "pynndescent"]
-EXACT_MAX_CELLS = 50_000
-"""Cells up to which "auto" is exact: there the exact search is also the faster one (20 s for 200
-neighbours in 50 dimensions on 2 cores; compiling pynndescent takes 40 s in every process)."""
+EXACT_MAX_CELLS = 20_000
+"""Cells up to which "auto" is exact: there it takes some seconds, and little more than else."""
 BLOCK_CELLS = 1 << 14
 SAMPLE_RUNS, SAMPLE_RUN = 8, 32
 """Cells whose lists are compared with exact ones: runs of neighbours in the order of the rows."""
@@ -40,10 +40,12 @@ def nearest_neighbors(
     n_neighbors
         Neighbours of each cell, the cell itself not counted. At most n - 1 are there to be found.
     metric
-        Of scikit-learn's metrics (exact) or pynndescent's.
+        Of scikit-learn's metrics (exact) or pynndescent's; ``"inverted"`` is Euclidean.
     method
-        ``"exact"``: in float64, equal distances in order of the cells; ``"pynndescent"``:
-        approximate; ``"auto"``: exact up to 50,000 cells.
+        ``"exact"``: in float64, equal distances in order of the cells. ``"inverted"``: among the
+        cells of the k-means clusters near a cell's own, so many that 99 % of a sample's neighbours
+        are found. ``"pynndescent"``: nearest-neighbour descent. ``"auto"``: exact up to 20,000
+        cells, then inverted, or pynndescent where the metric is another.
     random_state
         Seed of the approximate search.
 
@@ -55,19 +57,22 @@ def nearest_neighbors(
     Raises
     ------
     ArgumentError
-        If ``X`` is no finite matrix, ``n_neighbors`` is below 1 or ``method`` unknown.
+        If ``X`` is no finite matrix, ``n_neighbors`` is below 1, or ``method`` is unknown or does
+        not go with ``metric``.
     MemoryLimitError
         If an approximate search would take more than `settings.memory_limit`.
 
     Notes
     -----
     The lists are the same for any number of threads. Peak memory is the result, a float32 copy of
-    ``X``, and 2 MB a thread; with pynndescent, some ``41 n_neighbors + 4 d + 8 n_trees`` bytes a
-    cell (up to 64 trees); in other metrics than the Euclidean, 64 MB.
+    ``X``, and 2 MB a thread; inverted, some 100 bytes a cell more; with pynndescent, some ``41
+    n_neighbors + 4 d + 8 n_trees`` bytes a cell (up to 64 trees); in other metrics than the
+    Euclidean, 64 MB.
 
     References
     ----------
-    Dong, Moses & Li 2011, https://doi.org/10.1145/1963405.1963487 (nearest-neighbour descent).
+    Sivic & Zisserman 2003, https://doi.org/10.1109/ICCV.2003.1238663 (inverted files); Dong, Moses
+    & Li 2011, https://doi.org/10.1145/1963405.1963487 (nearest-neighbour descent).
 
     Examples
     --------
@@ -167,6 +172,9 @@ def make_search(
     """Return a search among the rows ``scale[i] * X[i]`` that suits their number and the metric."""
     require_choice("method", method, METHODS)
     euclidean = metric == "euclidean"
+    if method == "inverted" and not euclidean:
+        rule, fix = "an inverted file is searched by Euclidean distance", 'pass method="auto"'
+        raise ArgumentError(explain("metric", repr(metric), rule, fix))
     if is_approximate(method, len(X)) and len(X) > n_built + 1:
         if method == "pynndescent" or not euclidean:
             return DescentSearch(X, scale, metric, n_built, random_state)

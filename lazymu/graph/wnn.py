@@ -15,6 +15,7 @@ from lazymu.graph.checks import require_at_least, require_choice
 from lazymu.graph.knn import Method, is_approximate, make_search, sampled_recall
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.weights import modality_weights
+from lazymu.stream.memory import return_freed
 from lazymu.typing import Array, Float64s, Int64s, Ints
 
 FLAVORS = ("seurat", "muon")
@@ -88,7 +89,7 @@ def weighted_neighbors(
     eps
         Number that keeps the ratio of thetas finite.
     method
-        Of the search for neighbours: ``"exact"``, ``"pynndescent"``, or ``"auto"`` by size.
+        Of the search for neighbours, as of :func:`lazymu.graph.knn.nearest_neighbors`.
     lists
         Modality -> neighbours within its embedding to begin with, instead of those found here.
     random_state
@@ -110,8 +111,10 @@ def weighted_neighbors(
     cell's neighbours in s has modality r, ``theta^{rs}`` is taken as ``theta^{rr}``: it speaks
     neither for nor against r. Bandwidths have a floor of 1e-10 of a typical vector's length.
 
-    Peak memory is the embeddings, one float32 copy of them (or an approximate index), and some
-    ``16 k M`` bytes a cell: candidates are looked up for 4096 cells at a time.
+    Each modality is searched once, for its candidates, of which the nearest are its lists. Peak
+    memory is the embeddings, one float32 copy of each, and some ``16 k M`` bytes a cell. Candidates
+    (``4 n_multineighbors`` bytes a cell and modality) are kept in memory up to an eighth of the
+    limit, else in a temporary file; 16,384 cells' are looked at together.
 
     References
     ----------
@@ -153,9 +156,11 @@ def weighted_neighbors(
             recall[mod] = sampled_recall(view.X, own, scale=view.scale)
         sigma = bandwidths(view, own, n_bandwidth_neighbors, flavor)
         fits.append(Fitted(view, found.candidates, own, sigma))
+    return_freed()
     weights = modality_weights(fits, eps, flavor)
     n_kept = min(n_neighbors + (flavor == "muon"), len(weights) - 1)
     joint = most_similar(fits, weights, n_kept, flavor)
+    return_freed()
     widths = np.full(weights.shape, np.nan)
     for column, fit in enumerate(fits):
         widths[fit.view.cells, column] = fit.sigma

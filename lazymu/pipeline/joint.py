@@ -48,15 +48,19 @@ def connect(run: Run) -> None:
 
 
 def cluster(run: Run) -> None:
-    """Leiden clusters at each resolution."""
-    for resolution in run.params.joint.resolution:
-        tl.leiden(
-            run.target,
-            resolution=resolution,
-            key_added=run.cluster_key(resolution),
-            neighbors_key=run.graph_key,
-            random_state=run.params.joint.seed,
-        )
+    """Leiden clusters at each resolution, of one graph."""
+    resolutions = run.params.joint.resolution
+    plain = run.cluster_key(resolutions[0])
+    tl.leiden(
+        run.target,
+        resolution=resolutions,
+        key_added=plain,
+        neighbors_key=run.graph_key,
+        random_state=run.params.joint.seed,
+    )
+    # The first has no number in its name.
+    for table in (run.target.obs, run.target.uns):
+        table[plain] = table.pop(f"{plain}_{resolutions[0]:g}")
 
 
 def lay_out(run: Run) -> None:

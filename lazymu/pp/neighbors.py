@@ -80,8 +80,8 @@ def neighbors(
     knn, method
         Only scanpy's defaults: a neighbourhood has a size, and weights are UMAP's.
     transformer
-        How to search: "sklearn" (exact), "pynndescent" (approximate), or None: exact up to 50,000
-        cells.
+        How to search: "sklearn" (exact), "pynndescent" (approximate), or None: exact up to 20,000
+        cells, then by an inverted file (see :func:`lazymu.graph.knn.nearest_neighbors`).
     metric
         Of distances in a modality; a joint graph's are Euclidean.
     flavor
@@ -127,8 +127,8 @@ def neighbors(
     threads.
 
     Passes over X: none, or one where ``X`` itself is the embedding. Peak memory: the embeddings
-    twice, and some ``16 k`` bytes a cell and modality; of an approximate search some 2 kB a cell,
-    projected before it starts.
+    twice, and some ``16 k`` bytes a cell and modality. Joint candidates that take more than an
+    eighth of the limit are in a temporary file.
 
     References
     ----------

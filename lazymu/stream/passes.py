@@ -14,6 +14,7 @@ from lazymu.settings import settings
 from lazymu.stream import progress
 from lazymu.stream.compute import compute, n_parallel
 from lazymu.stream.ledger import enter_pass
+from lazymu.stream.memory import return_freed
 from lazymu.stream.plan import BlockPlan, plan_blocks
 from lazymu.stream.reducers import Block, Reducer, RowPieces, RowReducer
 from lazymu.typing import CSR, Array, Int64s
@@ -55,7 +56,10 @@ def run_pass(matrix: LazyMatrix, *reducers: Reducer[Any, Any], label: str) -> tu
     enter_pass(label, plan)
     with progress.reporting(run.token, label, plan.n_blocks, plan.n_values):
         (states,) = compute([_chains(run, plan, label)])
-    return tuple(r.finalize(state) for r, state in zip(reducers, states, strict=True))
+    results = tuple(r.finalize(state) for r, state in zip(reducers, states, strict=True))
+    if plan.n_blocks > plan.n_threads:
+        return_freed()
+    return results
 
 
 def pass_plan(matrix: LazyMatrix, reducers: Sequence[Reducer[Any, Any]] = ()) -> BlockPlan:
@@ -89,14 +93,17 @@ def _chains(run: Run, plan: BlockPlan, label: str) -> Any:
     n_chains = max(n_parallel(), 1)
     per_task = plan.n_blocks // (TASKS_PER_THREAD * n_chains)
     per_task = min(max(per_task, 1), BLOCKS_PER_TASK)
-    states: list[Any] = [None] * n_chains
-    for number, start in enumerate(range(0, max(plan.n_blocks, 1), per_task)):
-        bounds, chain = plan.bounds[start : start + per_task + 1], number % n_chains
-        states[chain] = delayed(_fold)(shared, bounds, states[chain], dask_key_name=_key(name))
-    first, *others = (state for state in states if state is not None)
-    for other in others:
-        first = delayed(_combine)(shared, first, other, dask_key_name=_key(f"{name}-merge"))
-    return first
+    starts = range(0, max(plan.n_blocks, 1), per_task)
+    total = None
+    for chain in np.array_split(starts, min(n_chains, len(starts))):
+        state = None
+        for start in chain.tolist():
+            bounds = plan.bounds[start : start + per_task + 1]
+            state = delayed(_fold)(shared, bounds, state, dask_key_name=_key(name))
+        if total is not None:
+            state = delayed(_combine)(shared, total, state, dask_key_name=_key(f"{name}-merge"))
+        total = state
+    return total
 
 
 def _key(name: str) -> str:

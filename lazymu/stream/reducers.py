@@ -67,7 +67,8 @@ class RowPieces(list[tuple["slice | Array", Any]]):
         if not self:
             return sp.csr_matrix(shape, dtype=dtype)
         X: CSR = sp.vstack([piece for _, piece in self], format="csr", dtype=dtype)
-        positions = np.concatenate([np.arange(shape[0])[rows] for rows, _ in self])
+        everything = np.arange(shape[0])
+        positions = np.concatenate([everything[rows] for rows, _ in self])
         if np.any(np.diff(positions) < 0):
             X = X[np.argsort(positions, kind="stable")]
         return X

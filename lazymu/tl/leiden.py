@@ -67,7 +67,7 @@ def leiden(
     igraph the clusters are those of ``scanpy.tl.leiden(flavor="igraph", n_iterations=2)`` with the
     same seed, numbered by size.
 
-    Passes over X: none. Peak memory: some 110 bytes a stored weight.
+    Passes over X: none. Peak memory: some 70 bytes a stored weight.
 
     Raises
     ------
