@@ -180,6 +180,8 @@ def test_nearest_neighbors__unusable_arguments() -> None:
     X = clustered(10, 2)
     with pytest.raises(ArgumentError, match="`n_neighbors` is 0"):
         nearest_neighbors(X, 0)
+    with pytest.raises(ArgumentError, match=r"`metric` is 'cosine'.*Euclidean.*method=.auto."):
+        nearest_neighbors(X, 2, metric="cosine", method="inverted")
     with pytest.raises(ArgumentError, match="'auto', 'exact', 'inverted', 'pynndescent'"):
         nearest_neighbors(X, 2, method="annoy")  # type: ignore[arg-type]  # the point of the test
 

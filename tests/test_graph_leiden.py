@@ -12,6 +12,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, MemoryLimitError
+from lazymu.graph import leiden
 from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import nearest_neighbors
 from lazymu.graph.leiden import (
@@ -122,6 +123,17 @@ def test_leiden_labels__memory_is_known_before_it_starts(graph: sp.csr_matrix) -
     with settings.override(memory_limit=10**5):
         with pytest.raises(MemoryLimitError, match=r"a graph of \d+,\d{3} edges.*0.00 GB allowed"):
             leiden_labels(graph)
+
+
+def test_leiden_labels__edges_given_in_parts(
+    graph: sp.csr_matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = leiden_labels(graph)
+    monkeypatch.setattr(leiden, "ADDED_EDGES", 1000)
+    assert graph.nnz > 5 * leiden.ADDED_EDGES
+    parts = leiden_labels(graph)
+    np.testing.assert_array_equal(parts.labels, whole.labels)
+    assert parts.modularity == whole.modularity
 
 
 @pytest.mark.parametrize("flavor", ["igraph", "leidenalg"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from itertools import pairwise
 
 import dask
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import lazymu
 from lazymu.errors import ArgumentError, MemoryLimitError
-from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, iterate_blocks, run_pass
+from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, iterate_blocks, memory, run_pass
 from lazymu.stream.passes import pass_plan, storage_order
 from lazymu.stream.progress import Tick, watching
 from lazymu.stream.steps import Log1p
@@ -288,3 +289,28 @@ def test_tick__rate_and_time_left() -> None:
 def test_progress__setting_that_is_none() -> None:
     with pytest.raises(ArgumentError, match=r"`n_threads` is 0"):
         lazymu.settings.n_threads = 0
+
+
+def test_row_pieces__stacking_takes_no_row_numbers_for_each_piece() -> None:
+    """It did once: 8 bytes a row of the whole matrix for every block of it, 14 GB at a million."""
+    n_obs, n_pieces = 400_000, 400
+    step = n_obs // n_pieces
+    pieces = RowPieces(
+        (slice(start, start + step), sp.csr_matrix((step, 5), dtype=np.float32))
+        for start in range(0, n_obs, step)
+    )
+    tracemalloc.start()
+    try:
+        assert pieces.stack((n_obs, 5), np.float32).shape == (n_obs, 5)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 8 * n_obs
+
+
+def test_return_freed__does_nothing_where_there_is_no_such_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory.return_freed()
+    monkeypatch.setattr(memory, "_c_library", lambda: None)
+    memory.return_freed()

@@ -59,15 +59,18 @@ class ExactSearch:
             for i in range(0, len(X), TILE_COLS)
         ]
         self._unit = float(max(extremes)) or 1.0
-        self._vectors = np.empty(X.shape, np.float32)
+        # Vectors and, as last column, -length / 2: one product gives what is compared.
+        self._vectors = np.empty((len(X), X.shape[1] + 1), np.float32)
         self._lengths = np.empty(len(X))
-        # |f.g| is off by at most d u |f||g|, rounding to f adds 4 u (|f|^2 + |g|^2); u = 2^-24.
+        # With u = 2^-24, |f.g - |g|^2 / 2| is off by at most (d + 1) u (|f||g| + |g|^2 / 2), and
+        # rounding to f adds 2 u (|f|^2 + |g|^2).
         slack = (X.shape[1] + 8) * 2.0**-23
         for i in range(0, len(X), TILE_COLS):
             rows = slice(i, i + TILE_COLS)
             vectors = (X[rows] * scale[rows, None] - mean) / self._unit
-            self._vectors[rows] = vectors
+            self._vectors[rows, :-1] = vectors
             self._lengths[rows] = (vectors**2).sum(axis=1) * (1 - slack) - 1e-30
+            self._vectors[rows, -1] = -0.5 * self._lengths[rows]
 
     @property
     def order(self) -> Ints:
@@ -83,6 +86,7 @@ class ExactSearch:
         def search(first: int, last: int) -> None:
             mine, asked = slice(first, last), rows[first:last]
             vectors = self._vectors[asked]
+            vectors[:, -1] = 1
             for col in range(0, len(self._X), TILE_COLS):
                 products = vectors @ self._vectors[col : col + TILE_COLS].T
                 offer_products(

@@ -7,12 +7,9 @@ is selected, so that a candidate costs a comparison and seldom more.
 from __future__ import annotations
 
 from lazymu.kernels.jit import kernel
-from lazymu.kernels.neighbors import replace_farthest, squared_distance
+from lazymu.kernels.neighbors import RUN, replace_farthest, squared_distance
 from lazymu.kernels.panels import any_above
 from lazymu.typing import Float64s, Floats, Ints
-
-RUN = 32
-"""Products that are compared at a time."""
 
 
 @kernel

@@ -10,7 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from lazymu.kernels.jit import kernel
+from lazymu.kernels.panels import any_above
 from lazymu.typing import Array, Float64s, Floats, Ints
+
+RUN = 32
+"""Products that are compared at a time."""
 
 
 @kernel
@@ -83,23 +87,35 @@ def offer_products(
 ) -> None:
     """Offer the cells of a tile to the heaps of cells ``rows``, which hold squared distances.
 
-    ``products[a, b] = f_i . f_j`` is of rounded vectors ``f``, in units of ``unit``. With
-    ``lengths[i] = |f_i|^2`` lowered by the rounding's bound, ``lengths[i] + lengths[j] -
-    2 products`` is never above the squared distance: pairs for which even that is too far are
-    passed over, and for all others the distance is computed from ``X``.
+    ``products[a, b] = f_i . f_j - lengths[j] / 2`` is of rounded vectors ``f``, in units of
+    ``unit``. With ``lengths[i] = |f_i|^2`` lowered by the rounding's bound, ``lengths[i] - 2
+    products`` is never above the squared distance: pairs for which even that is too far are passed
+    over, a run of them at a time, and for all others the distance is computed from ``X``.
     """
     k = ids.shape[1]
+    n = products.shape[1]
     for a in range(products.shape[0]):
         i = rows[a]
-        farthest = distances[a, 0] / unit**2 - lengths[i]
-        for b in range(products.shape[1]):
-            j = first_col + b
-            if lengths[j] - 2.0 * products[a, b] > farthest or j == i:
+        bar = lowest_product(distances[a, 0], lengths[i], unit)
+        for run in range(0, n, RUN):
+            stop = min(run + RUN, n)
+            if stop == run + RUN and not any_above(products, a, run, RUN, bar):
                 continue
-            distance = squared_distance(X, scale, i, j)
-            if distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0]):
-                replace_farthest(distances[a], ids[a], k, distance, j)
-                farthest = distances[a, 0] / unit**2 - lengths[i]
+            for b in range(run, stop):
+                j = first_col + b
+                if products[a, b] <= bar or j == i:
+                    continue
+                distance = squared_distance(X, scale, i, j)
+                if distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0]):
+                    replace_farthest(distances[a], ids[a], k, distance, j)
+                    bar = lowest_product(distances[a, 0], lengths[i], unit)
+
+
+@kernel
+def lowest_product(farthest: float, length: float, unit: float) -> float:
+    """Return a float32 below all products of cells that may be nearer than ``farthest``."""
+    bar = (length - farthest / unit**2) / 2
+    return float(np.float32(bar - 2.0**-22 * abs(bar) - 1e-35)) if np.isfinite(bar) else -np.inf
 
 
 @kernel
