@@ -4,7 +4,7 @@ A compiler that cannot know that two arrays are apart loads and stores a sum for
 does not compare many numbers at once where the loop may end early. These loops are therefore given
 as LLVM code: a *panel* of ``width`` columns is one vector value (on x86 with AVX-512, 64 columns of
 float32 are four registers), which LLVM splits into what the processor has. Matrices are
-C-contiguous; nothing is checked.
+C-contiguous (others do not compile); indices are not checked.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ def _item(context: Any, builder: Any, kind: Any, array: Any, at: Any, wanted: An
     return context.cast(builder, builder.load(builder.gep(first, [at])), kind.dtype, wanted)
 
 
-def _signature(kinds: Sequence[Any], width: Any) -> Any:
-    """Return the signature for a width that is known when the code is made, else None."""
-    return types.void(*kinds, width) if isinstance(width, types.IntegerLiteral) else None
+def _signature(result: Any, kinds: Sequence[Any], width: Any) -> Any:
+    """Return the signature for contiguous arrays and a width known beforehand, else None."""
+    contiguous = all(kind.layout == "C" for kind in kinds if isinstance(kind, types.Array))
+    return result(*kinds) if contiguous and isinstance(width, types.IntegerLiteral) else None
 
 
 @generated
@@ -83,7 +84,7 @@ def gather_rows(
     ``out`` and ``Q`` are of one dtype.
     """
     at = types.intp
-    signature = _signature((out, at, data, indices, at, at, Q, at), width)
+    signature = _signature(types.void, (out, at, data, indices, at, at, Q, at, width), width)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         target, row, values, columns, start, stop, source, column, _ = args
@@ -120,7 +121,7 @@ def scatter_row(
     ``out`` and ``Y`` are of one dtype.
     """
     at = types.intp
-    signature = _signature((out, at, data, indices, at, at, Y, at, at), width)
+    signature = _signature(types.void, (out, at, data, indices, at, at, Y, at, at, width), width)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         target, offset, values, columns, start, stop, source, row, column, _ = args
@@ -140,8 +141,7 @@ def scatter_row(
 def any_above(_: Any, matrix: Any, i: Any, c: Any, width: Any, bar: Any) -> Any:
     """Return whether any of ``matrix[i, c:c+width]`` is above ``bar``, of the matrix's dtype."""
     at = types.intp
-    known = isinstance(width, types.IntegerLiteral)
-    signature = types.boolean(matrix, at, at, width, matrix.dtype) if known else None
+    signature = _signature(types.boolean, (matrix, at, at, width, matrix.dtype), width)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values, row, column, _, least = args

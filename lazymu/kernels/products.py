@@ -42,7 +42,7 @@ def tile_columns(n_cols: int, itemsize: int) -> int:
 def dot(data: Array, indices: Ints, indptr: Ints, Q: Floats, out: Floats) -> None:
     """Write ``A Q`` (rows, l) to ``out``; ``Q`` is (p, l). Sums run in the dtype of ``out``."""
     Q = _padded(Q, out.dtype)
-    whole = out.shape[1] == Q.shape[1]
+    whole = out.shape[1] == Q.shape[1] and out.flags.c_contiguous
     Y = out if whole else aligned((len(out), Q.shape[1]), out.dtype)
     tile = tile_columns(Q.shape[1], Q.itemsize)
     _dot_tiles(data.astype(Q.dtype, copy=False), indices, indptr, Q, Y, tile)
@@ -73,7 +73,7 @@ def _padded(Q: Floats, dtype: npt.DTypeLike) -> Floats:
     """Return a matrix of some dtype with columns of zeros after its own, up to whole panels."""
     n_cols = padded_columns(Q.shape[1])
     if n_cols == Q.shape[1]:
-        return Q.astype(dtype, copy=False)
+        return np.ascontiguousarray(Q, dtype)
     wide = aligned((len(Q), n_cols), dtype)
     wide[:, : Q.shape[1]] = Q
     wide[:, Q.shape[1] :] = 0

@@ -49,7 +49,9 @@ def stored_lists(modality: Modality, key: str) -> NeighborLists | None:
     known = modality.uns.get(key, {})
     if known.get("distances_key") not in modality.obsp:
         return None
-    stored = sp.csr_matrix(modality.obsp[known["distances_key"]])
+    stored = sp.csr_matrix(modality.obsp[known["distances_key"]], copy=True)
+    # A cell that is listed twice would be counted twice.
+    stored.sum_duplicates()
     lengths = np.diff(stored.indptr)
     if not lengths.size or lengths.min() < 1 or lengths.min() != lengths.max():
         return None
