@@ -133,3 +133,20 @@ def test_transpose__pieces_of_columns_into_runs_of_rows(matrix, cols_a_piece, ro
     assert_array_equal(indptr, matrix.indptr)
     assert_array_equal(out, matrix.indices)
     assert_array_equal(data, matrix.data)
+
+
+def test_products__operands_of_any_layout():
+    rng = np.random.default_rng(0)
+    matrix = sp.random(30, 50, 0.3, format="csr", random_state=0, dtype=np.float32)
+    dense = matrix.toarray()
+    Q = rng.normal(size=(50, 128)).astype(np.float32)
+    for operand in (np.asfortranarray(Q[:, :64]), Q[:, ::2], Q[:, 3:19]):
+        for out in (
+            np.empty((30, operand.shape[1]), np.float32),
+            np.empty((operand.shape[1], 30), np.float32).T,
+        ):
+            products.dot(*pieces(matrix), operand, out)
+            assert_allclose(out, dense @ operand, atol=1e-4)
+        sums = np.zeros((operand.shape[1], 50)).T
+        products.t_dot_add(*pieces(matrix), (dense @ operand).T.copy().T, sums)
+        assert_allclose(sums, dense.T @ (dense @ operand), rtol=1e-3, atol=1e-3)
