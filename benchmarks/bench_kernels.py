@@ -29,7 +29,8 @@ from lazymu.kernels import (
 
 # Cells, features and nonzeros of a cell: peaks and genes as they are in a Multiome sample.
 SHAPES = {"atac": (2000, 100_000, 7500), "rna": (4000, 20_000, 2000), "hvg": (8000, 2000, 250)}
-N_COLUMNS = 60
+N_COLUMNS = 64
+"""Of a block of 50 components: 10 more, and up to a multiple of 16."""
 L = N_COLUMNS
 
 # Values and indices are 4 bytes each; operands that stay in the caches are not counted.
@@ -85,7 +86,8 @@ class OneBlock:
         self.values = X.data.copy()
         self.by_row, self.by_col = rng.random(X.shape[0]), rng.random(X.shape[1])
         self.col_sums, self.col_counts = np.zeros(X.shape[1]), np.zeros(X.shape[1], np.int64)
-        self.Q = rng.random((X.shape[1], N_COLUMNS), dtype=np.float32)
+        self.Q = products.aligned((X.shape[1], N_COLUMNS), np.float32)
+        self.Q[:] = rng.random(self.Q.shape)
         self.Y, self.W = np.zeros((X.shape[0], N_COLUMNS)), np.zeros(self.Q.shape)
         self.Y32 = self.Y.astype(np.float32)
         self.groups = np.arange(X.shape[0]) % 4

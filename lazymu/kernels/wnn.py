@@ -67,7 +67,8 @@ def fewest_shared(tally: Int64s, counts: Ints, met: Ints, n_met: int, n_wanted: 
     """
     tally[:] = 0
     for t in range(n_met):
-        tally[counts[met[t]]] += 1
+        # More than there can be only where a list names a row twice.
+        tally[min(counts[met[t]], len(tally) - 1)] += 1
     total = 0
     for shared in range(1, len(tally)):
         total += tally[shared]
