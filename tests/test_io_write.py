@@ -15,9 +15,9 @@ import zarr
 
 from lazymu.errors import ArgumentError, DamagedFileError, StoreExistsError, UnknownFormatError
 from lazymu.io import RawElements, StoreElements, open_elements, write_elements
-from lazymu.io.matrices import _Columns
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, matrix_sums
+from lazymu.stream.columns import ColumnPicker
 from lazymu.stream.steps import (
     Binarize,
     Clip,
@@ -282,7 +282,7 @@ def test_write__modalities_of_one_source_are_read_once(tmp_path: Path) -> None:
 
 def test_columns__picks_in_the_selected_order() -> None:
     X = random_counts(10, 8)
-    pick = _Columns(LazyMatrix(X)[:, [5, 1, 7]])
+    pick = ColumnPicker(np.array([5, 1, 7]), 8)
     np.testing.assert_array_equal(pick(X).toarray(), X[:, [5, 1, 7]].toarray())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lazymu.decomposition.eigen import DENSE_SIDE, inverse, leading_of_matrix, leading_of_product
 from lazymu.decomposition.reducers import ColumnMoments, Gram, Moments
-from lazymu.decomposition.shifted import Shift
+from lazymu.decomposition.shifted import Shift, shift_of
 from lazymu.settings import settings
 from lazymu.stream import Block, LazyMatrix
 from lazymu.stream.plan import working_bytes
@@ -106,7 +106,7 @@ def leading_pairs(X: CSR, m: Float64s | None, k: int, rng: np.random.Generator) 
     """
     reducer = ColumnMoments(X.shape[1])
     moments = reducer.chunk(reducer.init(), Block(X, slice(0, X.shape[0])))
-    shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
+    shift = shift_of(moments, m)
     B = Operator(X, shift)
     if X.shape[1] <= X.shape[0]:
         V, S = leading_eigenvectors(B, X, k, rng)

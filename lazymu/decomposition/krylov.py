@@ -8,7 +8,7 @@ import numpy as np
 
 from lazymu.decomposition.eigen import inverse
 from lazymu.decomposition.reducers import ColumnMoments, Dot, GramDot, Moments
-from lazymu.decomposition.shifted import Shift
+from lazymu.decomposition.shifted import shift_of
 from lazymu.decomposition.staged import StagedMatrix
 from lazymu.decomposition.tall import add_blocks, cross, orthonormal, subtract_product
 from lazymu.settings import settings
@@ -34,7 +34,7 @@ class Streamed(NamedTuple):
     Vt: Float64s
     residuals: Float64s
     n_passes: int
-    moments: Moments
+    moments: Moments | None
 
 
 class Ritz(NamedTuple):
@@ -122,13 +122,14 @@ def block_krylov(
     max_passes: int,
     tol: float,
     rng: np.random.Generator,
+    with_moments: bool = True,
 ) -> Streamed:
     """Return the leading triplets of ``B = C - 1 m'``; with ``m`` None, of ``C`` centred.
 
     Each pass multiplies the newest block with ``B'B``. The cells' scores are put together from
     what the passes made of them; where that takes too much room, the last pass is for scores. A
     matrix whose blocks can be kept is read once and multiplied `KEPT_PRODUCTS` times. The moments
-    of the features come with the first pass.
+    of the features come with the first pass; without them, ``m`` has to be 0.
     """
     n_obs, n_vars = C.shape
     width = block_width(n_comps + n_oversamples, C.shape)
@@ -137,8 +138,10 @@ def block_krylov(
     n_products = KEPT_PRODUCTS if staged.fits else max_passes if keep else max_passes - 1
     basis = Basis(rng.standard_normal((n_vars, width), dtype=np.float32))
     first = GramDot(basis.blocks[-1], keep_scores=keep)
-    product, moments = staged.look(first, ColumnMoments(n_vars), label="SVD")
-    shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
+    of_features = [ColumnMoments(n_vars)] if with_moments else []
+    product, *found_moments = staged.look(first, *of_features, label="SVD")
+    moments = found_moments[0] if found_moments else None
+    shift = shift_of(moments, m)
     scores = Scores(n_obs)
     while True:
         scores.append(product.Y)

@@ -10,7 +10,7 @@ from lazymu.decomposition.eigen import leading_of_matrix
 from lazymu.decomposition.in_memory import fits_in_memory, leading_pairs
 from lazymu.decomposition.krylov import block_krylov
 from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, Moments
-from lazymu.decomposition.shifted import Shift, sparse_part
+from lazymu.decomposition.shifted import shift_of, sparse_part
 from lazymu.decomposition.staged import StagedMatrix
 from lazymu.decomposition.svd import (
     MAX_PASSES,
@@ -133,6 +133,7 @@ def principal_components(
         tol=TOLERANCE,
         rng=rng,
     )
+    assert found.moments is not None
     Y = found.U * found.S.astype(np.float32)
     return describe(Found(Y, found.S, found.Vt, found.moments, found.n_passes), off)
 
@@ -148,7 +149,7 @@ def by_gram(C: LazyMatrix, m: Float64s | None, k: int, rng: np.random.Generator)
     n_obs, n_vars = C.shape
     staged = StagedMatrix(C)
     G, moments = staged.look(Gram(n_vars), ColumnMoments(n_vars), label="PCA")
-    shift = Shift(moments.n, moments.mean, moments.mean if m is None else m)
+    shift = shift_of(moments, m)
     squares, V = leading_of_matrix(shift.gram(G), k, rng)
     (Y,) = staged.look(Dot(n_obs, V, shift.m @ V), label="PCA scores")
     return Found(Y, np.sqrt(squares), V.T, moments, staged.n_passes)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazymu.decomposition.reducers import Moments
 from lazymu.decomposition.tall import cross, subtract_product
 from lazymu.stream import LazyMatrix
 from lazymu.stream.steps import Standardize
@@ -45,3 +46,12 @@ class Shift(NamedTuple):
         """Return ``B'B`` of ``G = C'C``."""
         cross = np.outer(self.mean, self.m)
         return G - self.n * (cross + cross.T - np.outer(self.m, self.m))
+
+
+def shift_of(moments: Moments | None, m: Float64s | None) -> Shift:
+    """Return the shift by ``m``, by the means where it is None; without moments, ``m`` is 0."""
+    if moments is None:
+        assert m is not None
+        assert not m.any(), "a shift needs the features' means"
+        return Shift(0.0, m, m)
+    return Shift(moments.n, moments.mean, moments.mean if m is None else m)

@@ -111,6 +111,7 @@ def truncated_svd(
         max_passes=max_passes,
         tol=tol,
         rng=rng,
+        with_moments=bool(m.any()),
     )
     return SVDResult(*oriented(found.U, found.S, found.Vt), found.residuals, found.n_passes)
 

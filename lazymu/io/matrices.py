@@ -12,9 +12,10 @@ from lazymu.io.sampling import sample
 from lazymu.store.arrays import Layout
 from lazymu.store.reuse import can_reuse, reuse
 from lazymu.store.roots import Place
-from lazymu.store.sources import Origin, assemble_csr
+from lazymu.store.sources import Origin
 from lazymu.store.transpose import swap_axes
 from lazymu.store.writers import CSRWriter, DenseWriter, MatrixWriter, write_all
+from lazymu.stream.columns import ColumnPicker
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.passes import iterate_blocks
 from lazymu.stream.reducers import Block
@@ -153,12 +154,12 @@ def _run_together(jobs: Sequence[Job]) -> None:
     writers = [_open_writer(job) for job in jobs]
     reducers = [SumsReducer(job.matrix.shape) for job in jobs]
     states = [reducer.init() for reducer in reducers]
-    pickers = [_Columns(job.matrix) for job in jobs]
+    pickers = [_picker(job.matrix) for job in jobs]
     first = jobs[0].matrix
     label = " and ".join(job.label for job in jobs)
     for block in iterate_blocks(LazyMatrix(first.source, first.rows), label=label):
         for n, (writer, reducer, pick) in enumerate(zip(writers, reducers, pickers, strict=True)):
-            X = pick(block.X)
+            X = block.X if pick is None else pick(block.X)
             states[n] = reducer.chunk(states[n], Block(X, block.rows))
             writer.append(X)
     for job, writer, reducer, state in zip(jobs, writers, reducers, states, strict=True):
@@ -166,23 +167,8 @@ def _run_together(jobs: Sequence[Job]) -> None:
         job.sums = reducer.finalize(state)
 
 
-class _Columns:
-    """Takes the columns that a matrix selects from blocks of all columns."""
-
-    def __init__(self, matrix: LazyMatrix) -> None:
-        self.n_cols = matrix.shape[1]
-        self.remap: Array | None = None
-        if matrix.cols is not None:
-            self.remap = np.full(matrix.source.shape[1], -1, dtype=np.int64)
-            self.remap[matrix.cols] = np.arange(self.n_cols)
-
-    def __call__(self, X: CSR) -> CSR:
-        if self.remap is None:
-            return X
-        from lazymu.kernels.select import select_cols
-
-        parts = select_cols(X.data, X.indices, X.indptr, self.remap)
-        return assemble_csr(*parts, (X.shape[0], self.n_cols))
+def _picker(matrix: LazyMatrix) -> ColumnPicker | None:
+    return None if matrix.cols is None else ColumnPicker(matrix.cols, matrix.source.shape[1])
 
 
 # --- how a matrix is stored -----------------------------------------------------------------------

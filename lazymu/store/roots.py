@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from lazymu.errors import DamagedFileError, MissingFileError, explain
+from lazymu.store.chunks import ChunkFiles, chunk_files
 from lazymu.typing import Array
 
 _live: weakref.WeakSet[Root] = weakref.WeakSet()
@@ -148,6 +149,7 @@ class StoredArray:
 
     def __init__(self, root: Root, name: str) -> None:
         self.root, self.name = root, name
+        self._files: tuple[Any, ChunkFiles | None] = (None, None)
 
     @property
     def node(self) -> Any:
@@ -164,7 +166,18 @@ class StoredArray:
 
     def __getitem__(self, key: Any) -> Array:
         with reading(self.root, self.name):
-            return np.asarray(self.node[key])
+            node = self.node
+            files = self._chunk_files(node)
+            if files is None or not isinstance(key, slice) or key.step is not None:
+                return np.asarray(node[key])
+            return files.read(*key.indices(node.shape[0])[:2])
+
+    def _chunk_files(self, node: Any) -> ChunkFiles | None:
+        """Return the direct reader of the array's chunks, where they are files of a folder."""
+        if self._files[0] is not node:
+            direct = isinstance(self.root, ZarrRoot) and self.root.is_folder
+            self._files = (node, chunk_files(node, self.root.location) if direct else None)
+        return self._files[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (StoredArray, (self.root, self.name))
@@ -178,7 +191,8 @@ def reading(root: Root, name: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, DamagedFileError):
             raise
-        rule = f"its values cannot be read ({type(error).__name__}: {error})"
+        told = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        rule = f"its values cannot be read ({type(error).__name__}: {told})"
         raise DamagedFileError(
             explain(name, f"in {root}", rule, "copy or write the file again")
         ) from error

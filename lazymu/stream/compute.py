@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import dask.base
+import dask.config
+import dask.threaded
 
 from lazymu.settings import settings
 from lazymu.stream.threads import one_native_thread
@@ -24,7 +27,7 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
 
 def n_parallel() -> int:
     """Return how many tasks run at the same time, on the cluster or in this process."""
-    if dask.base.get_scheduler() is None:
+    if not _scheduler_is_set():
         return settings.n_threads
     from distributed import get_client
 
@@ -36,6 +39,17 @@ def n_parallel() -> int:
 
 def _threads_or_nothing() -> dict[str, Any]:
     """Return the thread pool's size where no other scheduler has been chosen."""
-    if dask.base.get_scheduler() is not None:
+    if _scheduler_is_set():
         return {}
-    return {"scheduler": "threads", "num_workers": settings.n_threads}
+    # By its name Dask would look for a client first, and import distributed for it.
+    return {"scheduler": dask.threaded.get, "num_workers": settings.n_threads}
+
+
+def _scheduler_is_set() -> bool:
+    """Return whether a scheduler is set or a client active; who has one has imported its package.
+
+    To ask Dask alone would import distributed, which takes longer than a pass over small data.
+    """
+    if "distributed" not in sys.modules and dask.config.get("scheduler", None) is None:
+        return False
+    return dask.base.get_scheduler() is not None

@@ -16,6 +16,7 @@ from lazymu.settings import settings
 from lazymu.store.sources import MatrixSource, MemorySource, assemble_csr, dense_to_csr
 from lazymu.stream.axis_reducers import axis_extreme, axis_sum
 from lazymu.stream.cache import SumsCache
+from lazymu.stream.columns import ColumnPicker
 from lazymu.stream.passes import gather, gather_dense
 from lazymu.stream.steps import Step
 from lazymu.typing import CSR, Array, Int64s
@@ -176,7 +177,9 @@ class LazyMatrix:
     def load(self, start: int, stop: int) -> CSR:
         """Read rows ``start`` to ``stop`` and apply the steps; every block is made here."""
         rows = slice(start, stop)
-        X = self._select_cols(self._read_rows(start, stop))
+        X = self._read_rows(start, stop)
+        if self._columns is not None:
+            X = self._columns(X)
         if not self.steps:
             return X
         values = X.data.astype(self.dtype)  # a copy: blocks of a matrix in memory are views
@@ -193,21 +196,9 @@ class LazyMatrix:
             return self.source.read(start, stop)
         return read_scattered(self.source, self.rows[start:stop])
 
-    def _select_cols(self, X: CSR) -> CSR:
-        if self.cols is None:
-            return X
-        from lazymu.kernels.select import select_cols
-
-        parts = select_cols(X.data, X.indices, X.indptr, self._remap)
-        return assemble_csr(*parts, (X.shape[0], len(self.cols)))
-
     @cached_property
-    def _remap(self) -> Array:
-        """New position of each column of the source, -1 where it is not selected."""
-        assert self.cols is not None
-        remap = np.full(self.source.shape[1], -1, dtype=np.int64)
-        remap[self.cols] = np.arange(len(self.cols))
-        return remap
+    def _columns(self) -> ColumnPicker | None:
+        return None if self.cols is None else ColumnPicker(self.cols, self.source.shape[1])
 
     def sum(self, axis: int | None = None) -> Any:
         """Return the sum over all, by column (``axis=0``) or by row (1), in float64. One pass."""

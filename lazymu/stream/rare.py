@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lazymu.store.sources import assemble_csr
+from lazymu.stream.columns import ColumnPicker
 from lazymu.stream.reducers import RowPieces, RowReducer
 from lazymu.typing import CSR, Int64s
 
@@ -48,18 +48,14 @@ class RareReducer(RowReducer[RareEntries]):
 
     def __init__(self, shape: tuple[int, int], features: Int64s) -> None:
         self.n_obs, self.features = shape[0], features
-        self.remap = np.full(shape[1], -1, dtype=np.int64)
-        self.remap[features] = np.arange(len(features))
+        self.pick = ColumnPicker(features, shape[1])
 
     @property
     def operand_bytes(self) -> int:
-        return 12 * MAX_ENTRIES + self.remap.nbytes
+        return 12 * MAX_ENTRIES + self.pick.nbytes
 
     def of_block(self, X: CSR) -> CSR:
-        from lazymu.kernels.select import select_cols
-
-        parts = select_cols(X.data, X.indices, X.indptr, self.remap)
-        return assemble_csr(*parts, (X.shape[0], len(self.features)))
+        return self.pick(X)
 
     def finalize(self, state: RowPieces) -> RareEntries:
         # Counts of any type; float64, as they are summed in.

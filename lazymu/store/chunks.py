@@ -1,0 +1,144 @@
+"""Vectors of Zarr arrays in a local folder: each chunk's file is decoded straight into its place.
+
+zarr-python decodes a chunk into memory of its own, copies it, and hands work between threads; for
+the long vectors of a CSR matrix that takes longer than the decoding.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from lazymu.typing import Array
+
+Decoder: TypeAlias = Callable[[bytes, Array], None]
+"""Writes what a chunk's file holds into an array (chunk,)."""
+
+KEPT_VALUES = 1 << 22
+"""A chunk that a read ends in is kept for the read that goes on from there, up to this length."""
+BLOSC_HEADER = struct.Struct("<4xI4xI")
+"""Lengths in bytes, decoded and encoded."""
+
+
+class ChunkFiles:
+    """A one-dimensional Zarr array whose chunks are files of a folder, each under one compressor.
+
+    Parameters
+    ----------
+    array
+        The Zarr array.
+    files
+        The array's folder.
+    decode
+        Decoder of its chunks.
+    """
+
+    def __init__(self, array: Any, files: Path, decode: Decoder) -> None:
+        self._files, self._decode = files, decode
+        self._length, self._chunk = int(array.shape[0]), int(array.chunks[0])
+        self._dtype, self._fill = np.dtype(array.dtype), array.fill_value or 0
+        self._encode_key = array.metadata.encode_chunk_key
+        self._last = threading.local()
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return the values from ``start`` to ``stop``."""
+        stop = min(stop, self._length)
+        out = np.empty(max(stop - start, 0), self._dtype)
+        at = start
+        while at < stop:
+            number, offset = divmod(at, self._chunk)
+            n = min(self._chunk - offset, stop - at)
+            part = out[at - start : at - start + n]
+            if n == self._chunk:
+                self._read_chunk(number, part)
+            else:
+                part[:] = self._part_of(number)[offset : offset + n]
+            at += n
+        return out
+
+    def _part_of(self, number: int) -> Array:
+        """Return a chunk of which only a part is asked for; this thread's last one is at hand."""
+        if getattr(self._last, "number", None) == number:
+            kept: Array = self._last.values
+            return kept
+        values = np.empty(self._chunk, self._dtype)
+        self._read_chunk(number, values)
+        if self._chunk <= KEPT_VALUES:
+            self._last.number, self._last.values = number, values
+        return values
+
+    def _read_chunk(self, number: int, out: Array) -> None:
+        try:
+            encoded = (self._files / self._encode_key((number,))).read_bytes()
+        except FileNotFoundError:
+            out[:] = self._fill  # what is absent from a Zarr array has its fill value
+            return
+        try:
+            self._decode(encoded, out)
+        except (RuntimeError, ValueError) as error:
+            first = number * self._chunk
+            error.add_note(f"in the chunk of values {first:,} to {first + self._chunk:,}")
+            raise
+
+
+def chunk_files(array: Any, folder: str) -> ChunkFiles | None:
+    """Return the reader of an array of a Zarr folder; None of one that zarr-python has to read."""
+    metadata = getattr(array, "metadata", None)
+    if metadata is None or len(array.shape) != 1 or np.dtype(array.dtype).kind not in "iuf":
+        return None
+    decode = _decoder_2(metadata) if metadata.zarr_format == 2 else _decoder_3(metadata)
+    if decode is None or not np.dtype(array.dtype).isnative:
+        return None
+    return ChunkFiles(array, Path(folder) / array.path, decode)
+
+
+def _decoder_2(metadata: Any) -> Decoder | None:
+    if metadata.filters:
+        return None
+    return _raw if metadata.compressor is None else _decoder(metadata.compressor.codec_id)
+
+
+def _decoder_3(metadata: Any) -> Decoder | None:
+    first, *others = (codec.to_dict() for codec in metadata.codecs)
+    little = first.get("configuration", {}).get("endian", "little") == "little"
+    if first["name"] != "bytes" or not little or len(others) > 1:
+        return None
+    return _decoder(others[0]["name"]) if others else _raw
+
+
+def _decoder(name: str) -> Decoder | None:
+    """Return the decoder of a compressor by the name that both formats give it."""
+    from numcodecs import GZip, Zstd
+
+    if name == "blosc":
+        return _blosc
+    if name in ("zstd", "gzip"):
+        codec = Zstd() if name == "zstd" else GZip()
+        return lambda encoded, out: _raw(codec.decode(encoded), out)
+    return None
+
+
+def _blosc(encoded: bytes, out: Array) -> None:
+    from numcodecs.blosc import decompress
+
+    whole = len(encoded) >= BLOSC_HEADER.size
+    n_bytes, n_encoded = BLOSC_HEADER.unpack_from(encoded) if whole else (0, 0)
+    _check_length(n_bytes if n_encoded == len(encoded) else 0, out)
+    decompress(encoded, out)
+
+
+def _raw(encoded: Any, out: Array) -> None:
+    decoded = np.frombuffer(encoded, np.uint8)
+    _check_length(len(decoded), out)
+    out[:] = decoded.view(out.dtype)
+
+
+def _check_length(n_bytes: int, out: Array) -> None:
+    if n_bytes != out.nbytes:
+        got = f"holds {n_bytes:,} bytes" if n_bytes else "is cut short"
+        raise ValueError(f"it {got}, where chunks have {out.nbytes:,}")
