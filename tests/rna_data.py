@@ -92,7 +92,7 @@ def small_blocks(
     reducers; where they are less, blocks are larger. Two blocks are folded by one task.
     """
     block = n_rows * (n_vars * BYTES_PER_VALUE + BYTES_PER_ROW)
-    limit = 2 * (n_threads * (block + 2 * state_bytes) + operand_bytes)
+    limit = 2 * (n_threads * block + (n_threads + 1) * state_bytes + operand_bytes)
     with (
         settings.override(memory_limit=limit, n_threads=n_threads, progress=False),
         pytest.MonkeyPatch.context() as patch,

@@ -20,7 +20,7 @@ from lazymu.decomposition import (
 from lazymu.decomposition.reducers import ColumnMoments, Gram, GramDot
 from lazymu.decomposition.staged import StagedMatrix, fold_pieces
 from lazymu.errors import ArgumentError
-from lazymu.stream import RowPieces, passes, run_pass
+from lazymu.stream import RowPieces, passes, recorded_passes, run_pass
 from lazymu.stream.steps import Log1p, Standardize
 from tests.counting import counting_scheduler
 from tests.matrix_cases import low_rank_counts, small_blocks
@@ -122,6 +122,45 @@ def test_truncated_svd__scores_of_the_passes_or_of_one_more(
         assert_allclose(svd.U, exact[0], atol=atol)
         assert_allclose(svd.S, exact[1], rtol=1e-5)
         assert_allclose((svd.U * svd.S) @ svd.Vt, X @ svd.Vt.T @ svd.Vt, atol=1e-4)
+
+
+@pytest.mark.usefixtures("streaming")
+@pytest.mark.parametrize("shifted", [False, True])
+def test_truncated_svd__first_block_from_some_of_the_cells(
+    shifted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = low_rank_counts(2000, 300)
+    matrix = LazyMatrix(X)
+    dense = X.toarray()
+    if shifted:
+        matrix = matrix.with_steps(Standardize(dense.mean(axis=0), dense.std(axis=0) + 1))
+        dense = (dense - dense.mean(axis=0)) / (dense.std(axis=0) + 1)
+    U = triplets(dense, 6)[0]
+    random = truncated_svd(matrix, 6, max_passes=2)
+    monkeypatch.setattr(krylov, "START_VALUES", X.nnz // 16)
+    with recorded_passes() as read:
+        sampled = truncated_svd(matrix, 6, max_passes=2)
+    assert sampled.n_passes == random.n_passes == 2
+    labels = [entry.label for entry in read]
+    assert labels == ["SVD start"] * krylov.START_PRODUCTS + ["SVD"] * 2
+    assert sum(entry.n_values for entry in read[: krylov.START_PRODUCTS]) < X.nnz // 3
+    errors = [np.abs(np.abs(svd.U.T @ U) - np.eye(6)).max() for svd in (random, sampled)]
+    assert errors[1] < errors[0] / 3
+
+
+def test_sampled_rows__hold_the_share_of_nonzeros_and_are_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = low_rank_counts(6400, 50)
+    monkeypatch.setattr(krylov, "START_VALUES", 1)
+    rows = krylov.sampled_rows(LazyMatrix(X))
+    assert rows is not None
+    assert 0.05 < np.diff(X.indptr)[rows].sum() / X.nnz < 0.08
+    starts = rows[np.flatnonzero(np.diff(rows, prepend=-2) > 1)]
+    assert len(starts) == krylov.START_RUNS
+    assert (rows[0], rows[-1]) == (0, 6399)
+    monkeypatch.setattr(krylov, "START_VALUES", X.nnz)
+    assert krylov.sampled_rows(LazyMatrix(X)) is None
 
 
 def test_truncated_svd__kept_blocks_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

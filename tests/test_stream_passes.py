@@ -184,7 +184,7 @@ def test_run_pass__states_that_do_not_fit() -> None:
         lazymu.settings.override(memory_limit=10**6, n_threads=2),
         counting_scheduler() as scheduler,
         pytest.raises(
-            MemoryLimitError, match=r"this pass needs [\d,]+ \(4,000,000 of them for ope"
+            MemoryLimitError, match=r"this pass needs [\d,]+ \(3,000,000 of them for ope"
         ),
     ):
         run_pass(matrix, RowSums(60, state_bytes=10**6), label="test")

@@ -47,7 +47,7 @@ def test_plan_blocks__covers_all_rows_within_the_limit(
         for a, b in zip(plan.bounds[:-1], plan.bounds[1:], strict=True)
     ]
     assert plan.block_bytes == max(costs, default=0)
-    assert plan.fixed_bytes == 2 * n_threads * state_bytes + 500
+    assert plan.fixed_bytes == (n_threads + 1) * state_bytes + 500
     assert plan.projected_bytes <= working_bytes(memory_limit)
     largest = int(row_values.max(initial=0)) * BYTES_PER_VALUE + BYTES_PER_ROW
     assert plan.block_bytes <= max(largest, max_values * BYTES_PER_VALUE)
@@ -78,7 +78,7 @@ def test_plan_blocks__more_values_than_an_int32_counts() -> None:
 
 def test_plan_blocks__row_that_does_not_fit() -> None:
     message = (
-        r"`memory_limit` is 100,000 bytes, but this pass needs [\d,]+ \(4,000 of them for oper"
+        r"`memory_limit` is 100,000 bytes, but this pass needs [\d,]+ \(3,000 of them for oper"
     )
     with pytest.raises(MemoryLimitError, match=message):
         plan_blocks(np.array([10, 2_000]), memory_limit=100_000, n_threads=2, state_bytes=1_000)

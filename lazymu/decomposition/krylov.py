@@ -6,24 +6,30 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazymu.decomposition.basis import Basis, Ritz
 from lazymu.decomposition.eigen import inverse
 from lazymu.decomposition.reducers import ColumnMoments, Dot, GramDot, Moments
-from lazymu.decomposition.shifted import shift_of
+from lazymu.decomposition.shifted import Shift, shift_of
 from lazymu.decomposition.staged import StagedMatrix
-from lazymu.decomposition.tall import add_blocks, cross, orthonormal, subtract_product
+from lazymu.decomposition.tall import add_blocks, cross
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, RowPieces
 from lazymu.stream.plan import working_bytes
-from lazymu.typing import Float64s, Floats
+from lazymu.typing import Float64s, Floats, Int64s
 
-RANK_TOLERANCE = 1e-10
-"""New directions shorter than this share of ``B'B`` are rounding errors."""
 ROOM_BETWEEN = 16
 """Bytes for each entry of a block of the basis: what is made of a product before the next pass."""
 KEPT_PRODUCTS = 10
 """Products with a matrix whose blocks are kept: they cost no reading."""
 SCORE_TOLERANCE = 1e-6
 """Singular values below this share of the first are rounding errors of the float32 scores."""
+START_SHARE = 16
+"""The first block comes from cells that hold this part of the nonzeros, `START_VALUES` at least."""
+START_VALUES = 1 << 24
+START_RUNS = 64
+"""Runs of neighbouring cells that are drawn for it: chunks are read whole."""
+START_PRODUCTS = 4
+START_LABEL = "SVD start"
 
 
 class Streamed(NamedTuple):
@@ -35,82 +41,6 @@ class Streamed(NamedTuple):
     residuals: Float64s
     n_passes: int
     moments: Moments | None
-
-
-class Ritz(NamedTuple):
-    """Leading approximate eigenpairs of ``B'B``: in the basis, and how far off they are."""
-
-    theta: Float64s
-    Y: Float64s
-    """(basis, k)"""
-    residuals: Float64s
-
-
-class Basis:
-    """An orthonormal basis ``K`` of a Krylov subspace, in blocks (var, l), and ``T = K'B'B K``."""
-
-    def __init__(self, start: Floats) -> None:
-        self.blocks: list[Floats] = [orthonormal(start)]
-        self.T: Float64s = np.zeros((0, 0))
-
-    @property
-    def nbytes(self) -> int:
-        return sum(block.nbytes for block in self.blocks)
-
-    def grow(self, W: Float64s) -> None:
-        """Take in ``W = B'B Q`` of the newest block ``Q``; leave in ``W`` what of it is new."""
-        H = self.project_out(W)
-        H += self.project_out(W)  # twice is enough for orthogonality
-        old = len(self.T)
-        T = np.zeros((len(H), len(H)))
-        T[:old, :old] = self.T
-        T[:, old:] = H
-        T[old:, :] = H.T
-        T[old:, old:] = (H[old:] + H[old:].T) / 2
-        self.T = T
-
-    def project_out(self, R: Floats) -> Float64s:
-        """Take from ``R`` what lies in the basis, in place; return its coefficients."""
-        coefficients = []
-        for block in self.blocks:
-            coefficients.append(cross(block, R))
-            subtract_product(R, block, coefficients[-1])
-        return np.concatenate(coefficients)
-
-    def leading(self, R: Float64s, k: int) -> Ritz:
-        """Return the best ``k`` vectors of the space, given what is new of the last product.
-
-        For a Ritz pair ``(theta, v = K y)``, ``B'B v = theta v + R y_last``: the second term is
-        its residual.
-        """
-        theta, Y = np.linalg.eigh(self.T)
-        theta, Y = np.maximum(theta[::-1][:k], 0), Y[:, ::-1][:, :k]
-        last = Y[-R.shape[1] :]
-        squares = np.einsum("ij,ij->j", last, cross(R, R) @ last)
-        residuals = np.sqrt(np.maximum(squares, 0)) / np.where(theta > 0, theta, 1)
-        return Ritz(theta, Y, residuals)
-
-    def times(self, Y: Float64s) -> Floats:
-        """Return ``K Y`` (var, k)."""
-        out: Floats = np.zeros((len(self.blocks[0]), Y.shape[1]))
-        add_blocks(out, self.blocks, Y)
-        return out
-
-    def refined(self, R: Float64s, found: Ritz) -> Floats:
-        """Return orthonormal ``B'B v`` of the vectors found: a power step that costs no pass."""
-        V = self.times(found.Y)
-        weights = inverse(found.theta, RANK_TOLERANCE * found.theta[0])
-        subtract_product(V, R, -found.Y[-R.shape[1] :] * weights)
-        return orthonormal(V)
-
-    def extend(self, R: Float64s) -> bool:
-        """Add the directions of ``R`` as a new block; return whether there are any."""
-        Q = orthonormal(R, floor=RANK_TOLERANCE * float(np.linalg.norm(self.T, 2)))
-        if Q.shape[1] == 0:
-            return False
-        self.project_out(Q)
-        self.blocks.append(orthonormal(Q))
-        return True
 
 
 def block_krylov(
@@ -136,13 +66,62 @@ def block_krylov(
     staged = StagedMatrix(C)
     keep = not staged.fits and scores_fit(n_obs, width, max_passes)
     n_products = KEPT_PRODUCTS if staged.fits else max_passes if keep else max_passes - 1
-    basis = Basis(rng.standard_normal((n_vars, width), dtype=np.float32))
-    first = GramDot(basis.blocks[-1], keep_scores=keep)
+    start = rng.standard_normal((n_vars, width), dtype=np.float32)
+    if not staged.fits:
+        start = start_from_sample(C, m, start)
+    grown = grow_basis(
+        staged,
+        m,
+        start,
+        n_comps,
+        n_products=n_products,
+        tol=tol,
+        keep_scores=keep,
+        with_moments=with_moments,
+    )
+    found, m = grown.found, grown.shift.m
+    if keep:
+        V = grown.basis.times(found.Y)
+        Y = grown.scores.times(found.Y, m @ V)
+    else:
+        V = grown.basis.refined(grown.R, found)
+        (Y,) = staged.look(Dot(n_obs, V, m @ V), label="SVD scores")
+    return Streamed(*triplets(Y, V), found.residuals, staged.n_passes, grown.moments)
+
+
+class Grown(NamedTuple):
+    """A Krylov basis after its last product."""
+
+    basis: Basis
+    R: Float64s
+    """What is new of the last product, (var, l)."""
+    found: Ritz
+    scores: Scores
+    shift: Shift
+    moments: Moments | None
+
+
+def grow_basis(
+    staged: StagedMatrix,
+    m: Float64s | None,
+    start: Floats,
+    n_comps: int,
+    *,
+    n_products: int,
+    tol: float,
+    keep_scores: bool,
+    with_moments: bool,
+    label: str = "SVD",
+) -> Grown:
+    """Multiply blocks, first ``start`` (var, l), with ``B'B`` until all residuals are small."""
+    n_obs, n_vars = staged.matrix.shape
+    basis = Basis(start)
+    del start
     of_features = [ColumnMoments(n_vars)] if with_moments else []
-    product, *found_moments = staged.look(first, *of_features, label="SVD")
+    first = GramDot(basis.blocks[-1], keep_scores=keep_scores)
+    product, *found_moments = staged.look(first, *of_features, label=label)
     moments = found_moments[0] if found_moments else None
-    shift = shift_of(moments, m)
-    scores = Scores(n_obs)
+    shift, scores = shift_of(moments, m), Scores(n_obs)
     while True:
         scores.append(product.Y)
         R = shift.gram_dot(product.W, basis.blocks[-1])
@@ -150,18 +129,44 @@ def block_krylov(
         found = basis.leading(R, n_comps)
         converged = np.max(found.residuals) <= tol
         if converged or len(basis.blocks) == n_products or not basis.extend(R):
-            break
+            return Grown(basis, R, found, scores, shift, moments)
         del R, product  # room for the pass
         held = basis.nbytes + scores.nbytes + ROOM_BETWEEN * basis.blocks[-1].size
-        next_product = GramDot(basis.blocks[-1], held, keep_scores=keep)
-        (product,) = staged.look(next_product, label="SVD")
-    if keep:
-        V = basis.times(found.Y)
-        Y = scores.times(found.Y, shift.m @ V)
-    else:
-        V = basis.refined(R, found)
-        (Y,) = staged.look(Dot(n_obs, V, shift.m @ V), label="SVD scores")
-    return Streamed(*triplets(Y, V), found.residuals, staged.n_passes, moments)
+        next_product = GramDot(basis.blocks[-1], held, keep_scores=keep_scores)
+        (product,) = staged.look(next_product, label=label)
+
+
+def start_from_sample(C: LazyMatrix, m: Float64s | None, start: Floats) -> Floats:
+    """Return the leading right vectors of some of the cells, as many as ``start`` has columns.
+
+    They are as near to those of all cells as some passes from a random start, ``start``, come.
+    """
+    rows = sampled_rows(C)
+    if rows is None:
+        return start
+    grown = grow_basis(
+        StagedMatrix(C[rows]),
+        m,
+        start,
+        start.shape[1],
+        n_products=START_PRODUCTS,
+        tol=0.0,
+        keep_scores=False,
+        with_moments=m is None or bool(m.any()),
+        label=START_LABEL,
+    )
+    return grown.basis.refined(grown.R, grown.found)
+
+
+def sampled_rows(C: LazyMatrix) -> Int64s | None:
+    """Return the cells of the first block; None where they would be most of a small matrix."""
+    n_values, n_obs = int(C.row_values.sum()), C.shape[0]
+    wanted = max(n_values // START_SHARE, START_VALUES)
+    if 2 * wanted > n_values:
+        return None
+    run = max(1, round(n_obs * wanted / n_values / START_RUNS))
+    firsts = np.linspace(0, n_obs - run, min(START_RUNS, n_obs // run)).astype(np.int64)
+    return np.unique(firsts[:, None] + np.arange(run))
 
 
 def block_width(n_wanted: int, shape: tuple[int, int]) -> int:

@@ -100,7 +100,7 @@ def principal_components(
 
     Notes
     -----
-    Peak memory beside the blocks: two Gram matrices for each thread and one more, and 8 bytes for
+    Peak memory beside the blocks: a Gram matrix for each thread and three more, and 8 bytes for
     each nonzero that is kept (1, 3); 32 bytes for each nonzero (2); 5 blocks of
     (var, ``n_comps + 10``) (4).
 
@@ -140,7 +140,7 @@ def principal_components(
 
 def gram_fits(n_vars: int) -> bool:
     """Return whether the partial Gram matrices of all threads leave room for blocks."""
-    states = 2 * settings.n_threads + 2
+    states = settings.n_threads + 3
     return states * 8 * n_vars**2 <= working_bytes(settings.memory_limit) // 2
 
 

@@ -98,7 +98,7 @@ class GramDot(Reducer[Product, Product]):
         self.Q, self.held_bytes = aligned(Q.shape, Q.dtype), held_bytes
         self.Q[:] = Q
         self.keep_scores = keep_scores
-        of_all_threads = 2 * settings.n_threads * 8 * Q.size
+        of_all_threads = (settings.n_threads + 1) * 8 * Q.size
         roomy = of_all_threads <= working_bytes(settings.memory_limit) // 3
         self.dtype = np.dtype(np.float64 if roomy else np.float32)
 

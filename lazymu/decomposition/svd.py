@@ -47,7 +47,8 @@ def truncated_svd(
     converge to about 1e-9. Else a block Krylov subspace of ``A'A`` grows by one block with each
     product, all blocks are kept, and the Rayleigh-Ritz method takes the best vectors out of it.
     Where the blocks of ``A`` take at most a third of the memory limit they are read once and
-    multiplied ten times; else each product is a pass, which also gives the cells' scores.
+    multiplied ten times; else each product is a pass, which also gives the cells' scores. The first
+    block of these passes is made of the leading vectors of some of the cells.
 
     Parameters
     ----------
@@ -78,9 +79,11 @@ def truncated_svd(
 
     Notes
     -----
-    One pass where ``A`` or its blocks are held (8 bytes a nonzero); else at most ``max_passes``.
-    Streaming holds ``max_passes`` blocks of (var, ``n_comps + n_oversamples``) in float32, as many
-    of (obs, ``n_comps + n_oversamples``), and for each thread two of the first kind in float64.
+    One pass where ``A`` or its blocks are held (8 bytes a nonzero); else at most ``max_passes``,
+    after runs of cells with a sixteenth of the nonzeros (16 million at least) have been read, four
+    times where their blocks are not held. Streaming holds ``max_passes`` blocks of
+    (var, ``n_comps + n_oversamples``) in float32, as many of (obs, ``n_comps + n_oversamples``),
+    and for each thread one of the first kind in float64.
 
     References
     ----------

@@ -14,7 +14,12 @@ import numpy as np
 from lazymu import keys
 from lazymu.containers import Modality
 from lazymu.decomposition.in_memory import fits_in_memory
-from lazymu.decomposition.krylov import KEPT_PRODUCTS, block_width
+from lazymu.decomposition.krylov import (
+    KEPT_PRODUCTS,
+    START_PRODUCTS,
+    block_width,
+    sampled_rows,
+)
 from lazymu.decomposition.pca import GRAM_VARS
 from lazymu.decomposition.reducers import Gram, GramDot
 from lazymu.decomposition.staged import StagedMatrix
@@ -105,7 +110,7 @@ def rna_reads(run: Run, modality: Modality) -> Iterator[Reading]:
     n_top = min(run.params.rna.n_top_genes, X.shape[1])
     chosen = X[:, _most_frequent(X, n_top)]
     if n_top > GRAM_VARS:
-        yield _svd_reads(chosen, run.params.rna.n_comps)
+        yield from _svd_reads(chosen, run.params.rna.n_comps)
         return
     yield Reading(chosen, GRAM, 1 if StagedMatrix(chosen).fits else 2, (Gram(n_top),))
 
@@ -114,7 +119,7 @@ def atac_reads(run: Run, modality: Modality) -> Iterator[Reading]:
     """Yield the passes for rare peaks, and LSI."""
     X = modality.X.counts
     yield Reading(X, SUMS)
-    yield _svd_reads(X, run.params.atac.n_comps)
+    yield from _svd_reads(X, run.params.atac.n_comps)
 
 
 def prot_reads(run: Run, modality: Modality) -> Iterator[Reading]:
@@ -133,10 +138,18 @@ def _most_frequent(X: LazyMatrix, n: int) -> slice | Array:
     return slice(0, n) if bounds is None else np.sort(np.argsort(bounds)[-n:])
 
 
-def _svd_reads(X: LazyMatrix, n_comps: int) -> Reading:
+def _svd_reads(X: LazyMatrix, n_comps: int) -> Iterator[Reading]:
     if fits_in_memory(X):
-        return Reading(X, PRODUCTS)
+        yield Reading(X, PRODUCTS)
+        return
     if StagedMatrix(X).fits:
-        return Reading(X, PRODUCTS / KEPT_PRODUCTS)
+        yield Reading(X, PRODUCTS / KEPT_PRODUCTS)
+        return
     width = block_width(n_comps + N_OVERSAMPLES, X.shape)
-    return Reading(X, PRODUCTS, MAX_PASSES, (GramDot(np.zeros((X.shape[1], width), np.float32)),))
+    product = GramDot(np.zeros((X.shape[1], width), np.float32))
+    if (rows := sampled_rows(X)) is not None:
+        sample = X[rows]
+        held = StagedMatrix(sample).fits
+        rate = PRODUCTS / START_PRODUCTS if held else PRODUCTS
+        yield Reading(sample, rate, 1 if held else START_PRODUCTS, (product,))
+    yield Reading(X, PRODUCTS, MAX_PASSES, (product,))

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def to_dask(matrix: LazyMatrix) -> da.Array:
     """Return a Dask array of CSR blocks, one for each block of the plan."""
     plan = plan_blocks(
-        matrix.row_values, memory_limit=settings.memory_limit, n_threads=settings.n_threads
+        matrix.row_values,
+        value_bytes=matrix.value_bytes,
+        memory_limit=settings.memory_limit,
+        n_threads=settings.n_threads,
     )
     meta = sp.csr_matrix((0, 0), dtype=matrix.dtype)
     return _from_blocks(matrix, plan.bounds, _sparse_block, meta)

@@ -18,6 +18,7 @@ from lazymu.stream.axis_reducers import axis_extreme, axis_sum
 from lazymu.stream.cache import SumsCache
 from lazymu.stream.columns import ColumnPicker
 from lazymu.stream.passes import gather, gather_dense
+from lazymu.stream.plan import bytes_per_value
 from lazymu.stream.steps import Step
 from lazymu.typing import CSR, Array, Int64s
 
@@ -115,6 +116,11 @@ class LazyMatrix:
         if features is not None and all(step.keeps_zeros for step in self.steps):
             bound = min(bound, int(features.sum()))
         return bound
+
+    @property
+    def value_bytes(self) -> int:
+        """Peak bytes for each of `row_values` of a block that is read and transformed."""
+        return bytes_per_value(self.source.dtype, self.dtype)
 
     @property
     def counts(self) -> LazyMatrix:

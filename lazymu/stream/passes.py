@@ -68,6 +68,7 @@ def pass_plan(matrix: LazyMatrix, reducers: Sequence[Reducer[Any, Any]] = ()) ->
     values = matrix.row_values if order is None else matrix.row_values[order]
     return plan_blocks(
         values,
+        value_bytes=matrix.value_bytes,
         memory_limit=settings.memory_limit,
         n_threads=settings.n_threads,
         state_bytes=sum(r.state_bytes for r in reducers),
@@ -130,7 +131,10 @@ def _combine(run: Run, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...
 def iterate_blocks(matrix: LazyMatrix, *, label: str) -> Iterator[Block]:
     """Yield the blocks of a matrix in its own order, reading one ahead: one pass."""
     plan = plan_blocks(
-        matrix.row_values, memory_limit=settings.memory_limit, n_threads=settings.n_threads + 1
+        matrix.row_values,
+        value_bytes=matrix.value_bytes,
+        memory_limit=settings.memory_limit,
+        n_threads=settings.n_threads + 1,
     )
     enter_pass(label, plan)
     token = uuid.uuid4().hex

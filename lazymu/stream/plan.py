@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lazymu.errors import MemoryLimitError, explain
 from lazymu.typing import Int64s
 
-BYTES_PER_VALUE = 40
-"""Peak bytes for each nonzero of a block in flight: what was read (decoded buffer and its slice,
-up to 8 + 8 each for data and indices) and the transformed copy. An upper bound; measured in the
-memory tests."""
+BYTES_PER_VALUE = 36
+"""Peak bytes for each nonzero of a block in flight, of the widest type: see `bytes_per_value`."""
+INDEX_BYTES = 4
 BYTES_PER_ROW = 64
-MAX_VALUES = 4 << 20
+MAX_VALUES = 8 << 20
 """Largest block in nonzeros: beyond it nothing gets faster, and progress gets coarse."""
 
 
@@ -28,6 +28,20 @@ def working_bytes(memory_limit: int) -> int:
     The process itself takes `RUNTIME_BYTES`; under limits too small for that, half is planned with.
     """
     return max(memory_limit - RUNTIME_BYTES, memory_limit // 2)
+
+
+def bytes_per_value(stored: np.dtype[Any], transformed: np.dtype[Any]) -> int:
+    """Return the peak bytes for each nonzero of a block in flight.
+
+    Values and their columns are there twice (as read, and of selected rows or columns), and the
+    values in the type that they are transformed in, with four bytes for what is made of each.
+
+    Examples
+    --------
+    >>> bytes_per_value(np.dtype("uint8"), np.dtype("float32"))
+    18
+    """
+    return 2 * (stored.itemsize + INDEX_BYTES) + transformed.itemsize + 4
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ def plan_blocks(
     n_threads: int,
     state_bytes: int = 0,
     operand_bytes: int = 0,
+    value_bytes: int = BYTES_PER_VALUE,
     max_values: int = MAX_VALUES,
 ) -> BlockPlan:
     """Return runs of rows such that ``n_threads`` blocks and the states of a pass fit the limit.
@@ -74,9 +89,11 @@ def plan_blocks(
     n_threads
         Blocks in flight at the same time.
     state_bytes
-        Bytes of one partial result; each thread holds two while partial results are merged.
+        Bytes of one partial result; each thread holds one, and one more is made in merging two.
     operand_bytes
         Bytes that all threads share, such as a right-hand side.
+    value_bytes
+        Bytes for each value of a block.
     max_values
         Cap on the values of a block.
 
@@ -92,9 +109,9 @@ def plan_blocks(
     >>> plan.bounds.tolist()
     [0, 2, 4, 6, 8, 10]
     """
-    fixed = 2 * n_threads * state_bytes + operand_bytes
+    fixed = (n_threads + 1) * state_bytes + operand_bytes
     room = (working_bytes(memory_limit) - fixed) // n_threads
-    cost = np.asarray(row_values, dtype=np.int64) * BYTES_PER_VALUE + BYTES_PER_ROW
+    cost = np.asarray(row_values, dtype=np.int64) * value_bytes + BYTES_PER_ROW
     largest = int(cost.max(initial=0))
     if largest > room:
         needed = fixed + n_threads * largest + RUNTIME_BYTES
@@ -106,7 +123,7 @@ def plan_blocks(
                 f"set lazymu.settings.memory_limit to at least {needed:,} or use fewer threads",
             )
         )
-    budget = min(room, max(max_values * BYTES_PER_VALUE, largest))
+    budget = min(room, max(max_values * value_bytes, largest))
     ends = np.cumsum(cost)
     bounds = [0]
     while bounds[-1] < len(cost):

@@ -74,8 +74,9 @@ def lsi(
 
     Passes over X: one where the matrix takes at most a third of the memory limit (8 bytes a
     nonzero); then those components that stand out of the noise are good to about 1e-4, all of them
-    to 1e-9 up to 16 million nonzeros. Else at most five, for about 2e-3 on 20,000 cells and better
-    on more; `residuals` say how good. One more where the cells' total counts are not known.
+    to 1e-9 up to 16 million nonzeros. Else at most five, after a sixteenth of the nonzeros was read
+    up to four times; `residuals` say how good they are: ``residual / (1 - (s' / s)^2)`` for the
+    next singular value ``s'``. One more where the cells' total counts are not known.
     Memory: as :func:`lazymu.decomposition.truncated_svd` says.
 
     References
