@@ -406,3 +406,22 @@ def test_open_elements__keeps_order_of_modalities(tmp_path: Path) -> None:
         assert isinstance(elements, StoreElements)
         assert list(elements.mod) == expected
         del elements
+
+
+def test_read_store__same_cells_share_their_names(tmp_path: Path) -> None:
+    same, others = [f"c{i}" for i in range(4)], ["c0", "c1", "c2", "x"]
+    mod = {
+        name: ad.AnnData(
+            np.eye(4),
+            pd.DataFrame(index=cells),
+            pd.DataFrame(index=list(name[0] * n for n in range(1, 5))),
+        )
+        for name, cells in (("rna", same), ("atac", same), ("prot", others))
+    }
+    md.MuData(mod).write_zarr(tmp_path / "m.zarr")
+    elements = open_elements(tmp_path / "m.zarr")
+    assert isinstance(elements, StoreElements)
+    rna, atac, prot = (elements.mod[name].obs.index for name in ("rna", "atac", "prot"))
+    assert rna is atac
+    assert list(rna) == same
+    assert list(prot) == others

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lazymu.graph.search import NeighborLists
+from lazymu.store.sources import INT32_LIMIT, assemble_csr
 from lazymu.typing import CSR, Floats, Ints
 
 
@@ -73,18 +74,28 @@ def umap_connectivities(lists: NeighborLists, *, first_is_self: bool = False) ->
     mean = float(distances.sum()) / (n * n_counted)
     strengths = edge_strengths(distances, int(first_is_self), n_counted, mean)
     directed = _matrix(indices, strengths)
-    transposed = directed.T.tocsr()
-    matrix = sp.csr_matrix(directed + transposed - directed.multiply(transposed))
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    return matrix
+    directed.eliminate_zeros()
+    return _fuzzy_union(directed)
+
+
+def _fuzzy_union(A: CSR) -> CSR:
+    """Return ``A + A' - A A'``, entry by entry: SciPy's own sums hold five such matrices."""
+    from lazymu.kernels.fuzzy import count_union, fuzzy_union
+
+    T = A.T.tocsr()
+    starts = count_union(A.indices, A.indptr, T.indices, T.indptr)
+    data = np.empty(starts[-1], A.dtype)
+    wide = starts[-1] > INT32_LIMIT
+    cols = np.empty(starts[-1], np.int64 if wide else A.indices.dtype)
+    fuzzy_union(A.data, A.indices, A.indptr, T.data, T.indices, T.indptr, starts, data, cols)
+    return assemble_csr(data, cols, starts.astype(cols.dtype), A.shape)
 
 
 def _matrix(indices: Ints, values: Floats) -> CSR:
     """Return lists as a matrix, columns of a row ascending; an index of -1 stands for none."""
     found = indices >= 0
     indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    index_type = np.int64 if indptr[-1] > np.iinfo(np.int32).max else np.int32
+    index_type = np.int64 if indptr[-1] > INT32_LIMIT else np.int32
     data = values[found].astype(np.float32)
     cols: Ints = indices[found].astype(index_type)
     shape = (len(indices),) * 2

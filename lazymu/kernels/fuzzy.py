@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from lazymu.kernels.jit import kernel
-from lazymu.typing import Float64s, Floats
+from lazymu.typing import Float64s, Floats, Ints
 
 TOLERANCE = 1e-5
 STEPS = 64
@@ -59,3 +59,46 @@ def edge_strengths(distances: Float64s, first: int, n_counted: int, mean: float)
             excess = distances[i, t] - nearest
             strengths[i, t] = np.exp(-excess / s) if excess > 0 and s > 0 else 1.0
     return strengths
+
+
+@kernel
+def count_union(indices: Ints, indptr: Ints, t_indices: Ints, t_indptr: Ints) -> Ints:
+    """Return where each row of ``A + A'`` begins, (n + 1,); columns of all rows ascend."""
+    n = len(indptr) - 1
+    starts = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        a, b, count = indptr[i], t_indptr[i], 0
+        while a < indptr[i + 1] or b < t_indptr[i + 1]:
+            left = a < indptr[i + 1] and (b >= t_indptr[i + 1] or indices[a] <= t_indices[b])
+            right = b < t_indptr[i + 1] and (a >= indptr[i + 1] or t_indices[b] <= indices[a])
+            a += left
+            b += right
+            count += 1
+        starts[i + 1] = starts[i] + count
+    return starts
+
+
+@kernel
+def fuzzy_union(
+    data: Floats,
+    indices: Ints,
+    indptr: Ints,
+    t_data: Floats,
+    t_indices: Ints,
+    t_indptr: Ints,
+    starts: Ints,
+    out: Floats,
+    out_indices: Ints,
+) -> None:
+    """Write ``w_ij = p_ij + p_ji - p_ij p_ji`` of ``A`` and its transpose, row by row."""
+    for i in range(len(indptr) - 1):
+        a, b = indptr[i], t_indptr[i]
+        for at in range(starts[i], starts[i + 1]):
+            left = a < indptr[i + 1] and (b >= t_indptr[i + 1] or indices[a] <= t_indices[b])
+            right = b < t_indptr[i + 1] and (a >= indptr[i + 1] or t_indices[b] <= indices[a])
+            out_indices[at] = indices[a] if left else t_indices[b]
+            p = data[a] if left else np.float32(0)
+            q = t_data[b] if right else np.float32(0)
+            out[at] = p + q - p * q
+            a += left
+            b += right
