@@ -48,6 +48,12 @@ def test_row_nnz__explicit_zeros_do_not_count():
     assert_array_equal(out, [0, 1])
 
 
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64])
+def test_row_sums__large_whole_numbers(dtype):
+    values = np.array([2**62, 2**61], dtype)
+    assert_allclose(sums.row_sums(values, np.array([0, 1, 2])), [2.0**62, 2.0**61])
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -77,10 +83,25 @@ def test_top_sums__match_sorted_rows(case, ks):
     assert_allclose(top.top_sums(matrix.data, matrix.indptr, ks), expected)
 
 
-def test_top_sums__long_rows_with_ties():
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("largest", [3, 200, 255, 256, 1000, 60_000])
+def test_top_sums__small_and_large_counts(dtype, largest):
+    rng = np.random.default_rng(largest)
+    largest = min(largest, np.iinfo(dtype).max)
+    dense = np.minimum(rng.integers(0, largest, (8, 300)), rng.integers(0, largest, (8, 300)))
+    dense[:4] = np.where(rng.random((4, 300)) < 0.9, np.minimum(dense[:4], 2), dense[:4])
+    matrix = sp.csr_matrix(dense.astype(dtype))
+    ks = np.array([1, 2, 30, 31, 290, 400], np.int64)
+    ranked = -np.sort(-dense.astype(float), axis=1)
+    expected = np.stack([ranked[:, :k].sum(1) for k in ks], axis=1)
+    assert_array_equal(top.top_sums(matrix.data, matrix.indptr, ks), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_top_sums__long_rows_with_ties(dtype):
     rng = np.random.default_rng(0)
     dense = rng.poisson(2, (5, 2000)).astype(np.float32)
-    matrix = sp.csr_matrix(dense)
+    matrix = sp.csr_matrix(dense.astype(dtype))
     ks = np.array([50, 100, 200, 500], np.int64)
     ranked = -np.sort(-dense, axis=1)
     expected = np.stack([ranked[:, :k].sum(1) for k in ks], axis=1)

@@ -19,7 +19,8 @@ def group_moments(
     """Return ``n`` (g,), ``mean`` (g, p) and ``m2 = sum((x - mean)^2)`` (g, p) of each group.
 
     ``groups`` names the group of each row; rows with a negative one are left out. Two sweeps: the
-    means, then the deviations; the ``n - nnz`` implicit zeros add ``(n - nnz) * mean^2``.
+    means, then the deviations; the ``n - nnz`` implicit zeros add ``(n - nnz) * mean^2``. Positions
+    are unsigned, as numba would check the sign of others.
     """
     n = np.zeros(n_groups, np.float64)
     mean = np.zeros((n_groups, n_vars), np.float64)
@@ -30,21 +31,25 @@ def group_moments(
         if g < 0:
             continue
         n[g] += 1
-        for k in range(indptr[i], indptr[i + 1]):
-            mean[g, indices[k]] += data[k]
-            zeros[g, indices[k]] -= 1
+        total, absent = mean[g], zeros[g]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            j = np.uint64(indices[k])
+            total[j] += data[k]
+            absent[j] -= 1
     for g in range(n_groups):
         if n[g] > 0:
             mean[g] /= n[g]
-        for j in range(n_vars):
-            zeros[g, j] += n[g]
-            m2[g, j] = zeros[g, j] * mean[g, j] ** 2
+        for column in range(n_vars):
+            zeros[g, column] += n[g]
+            m2[g, column] = zeros[g, column] * mean[g, column] ** 2
     for i in range(len(indptr) - 1):
         g = groups[i]
         if g < 0:
             continue
-        for k in range(indptr[i], indptr[i + 1]):
-            m2[g, indices[k]] += (data[k] - mean[g, indices[k]]) ** 2
+        center, squares = mean[g], m2[g]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            j = np.uint64(indices[k])
+            squares[j] += (data[k] - center[j]) ** 2
     return n, mean, m2
 
 
