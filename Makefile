@@ -20,7 +20,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks coverage bench bench-million bench-kernels clean
+.PHONY: help demo test test-all lint format notebooks coverage bench bench-million bench-passes bench-memory bench-kernels clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -80,6 +80,12 @@ bench: $(INSTALLED_BENCH)  ## measure beside the peers, at CELLS=20000 or at 20 
 
 bench-million: $(INSTALLED_BENCH)  ## run the workflow on a million cells, or CELLS=5000
 	$(BENCH)/bin/python -m benchmarks.million --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
+
+bench-passes: $(INSTALLED_BENCH)  ## measure passes beside reading alone, and importing
+	$(BENCH)/bin/python -m benchmarks.bench_passes --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
+
+bench-memory: $(INSTALLED_BENCH)  ## measure peak memory at 100 k and 400 k cells
+	$(BENCH)/bin/python -m benchmarks.bench_memory --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
 
 bench-kernels: $(INSTALLED_BENCH)  ## measure kernels beside the roofline; codecs and chunk sizes
 	$(BENCH)/bin/python -m benchmarks.bench_kernels

@@ -22,7 +22,7 @@ from benchmarks import data, machine
 from benchmarks.accuracy import Accuracy, accuracy, cell_types
 from benchmarks.pages import RESULTS
 from benchmarks.settings import MEMORY, thread_variables
-from benchmarks.stages import Stage, read_stages, total
+from benchmarks.stages import IMPORT, Stage, read_stages, total
 from benchmarks.tasks import TASKS
 from benchmarks.worker import EXACT_TOOL
 
@@ -51,6 +51,10 @@ class Measured:
     @property
     def total(self) -> Stage:
         return total(self.stages)
+
+    def seconds(self, *, imports: bool) -> float:
+        """Return the wall time, with that of importing packages or without."""
+        return sum(stage.seconds for stage in self.stages if imports or stage.label != IMPORT)
 
 
 @dataclass(frozen=True)

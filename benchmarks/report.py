@@ -50,12 +50,13 @@ def target_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
             outcome = own.outcome if own.outcome != OK else f"{peer} {other.outcome}"
             yield name, f">= {factor:g}", outcome, "-"
             continue
-        # A peer that was stopped took at least its limit.
-        seconds = other.total.seconds if other.outcome == OK else comparison.limit
-        ratio = seconds / own.total.seconds
-        sign = "" if other.outcome == OK else "> "
-        met = "yes" if ratio >= factor else ("no" if other.outcome == OK else "not known")
-        yield name, f">= {factor:g}", f"{sign}{ratio:.1f}", met
+        for counted, suffix in ((False, ""), (True, ", imports counted")):
+            # A peer that was stopped took at least its limit.
+            whole = other.outcome == OK
+            seconds = other.seconds(imports=counted) if whole else comparison.limit
+            ratio = seconds / own.seconds(imports=counted)
+            met = "yes" if ratio >= factor else ("no" if whole else "not known")
+            yield f"{name}{suffix}", f">= {factor:g}", f"{'' if whole else '> '}{ratio:.1f}", met
     for task, limit in memory.items():
         peak = by_name[task, "lazymu"].total.peak_bytes / 1e9
         yield f"{task}: lazymu's peak", f"< {limit:g} GB", f"{peak:.2f} GB", yes(peak < limit)

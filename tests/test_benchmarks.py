@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import bench_reading, compare, data, exact, machine, million, plot, report, roofline
+from benchmarks import (
+    bench_memory,
+    bench_passes,
+    bench_reading,
+    compare,
+    data,
+    exact,
+    machine,
+    million,
+    plot,
+    report,
+    roofline,
+)
 from benchmarks.accuracy import (
     Accuracy,
     accuracy,
@@ -25,6 +37,7 @@ from benchmarks.compare import FAILED, OK, TOO_LONG, Comparison, Measured
 from benchmarks.stages import Stage, Stages, read_stages, total
 from benchmarks.tasks import TASKS
 from lazymu.cli.main import app
+from lazymu.settings import settings as lazymu_settings
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures by /proc"),
@@ -184,6 +197,7 @@ def comparison() -> Comparison:
 def test_report__targets_as_ratios(comparison: Comparison) -> None:
     page = report.report(comparison)
     assert "| rna: scanpy's time / lazymu's | >= 2.5 | 3.0 | yes |" in page
+    assert "| rna: scanpy's time / lazymu's, imports counted | >= 2.5 | 2.3 | no |" in page
     assert "| rna: scanpy+dask's time / lazymu's | >= 5 | 3.5 | no |" in page
     assert "| atac: muon's time / lazymu's | >= 15 | > 30.0 | yes |" in page
     assert "| atac: lazymu's peak | < 2 GB | 0.30 GB | yes |" in page
@@ -231,6 +245,35 @@ def test_bench_reading__a_line_for_every_codec(monkeypatch: pytest.MonkeyPatch) 
     cells = [line.strip("| ").split(" | ") for line in lines]
     assert {row[1] for row in cells} == {"2^10", "2^12"}
     assert all(0 < float(row[2]) < 5 for row in cells)
+
+
+def test_bench_passes__every_pass_and_the_import(small: data.Data) -> None:
+    rates = bench_passes.measure(small.store, repeats=1)
+    rates.append(bench_passes.measure_import(small.file, small.folder / "imported.zarr"))
+    assert {rate.modality for rate in rates} == {"rna", "atac", "both"}
+    assert rates[-1].n_values == sum(r.n_values for r in rates if r.label == bench_passes.READING)
+    lines = bench_passes.table(rates).splitlines()[2:]
+    assert len(lines) == len(rates)
+    assert [line.split(" | ")[-1] for line in lines if "reading" in line] == ["1.00 |"] * 2
+    assert not (small.folder / "imported.zarr").exists()
+
+
+def test_bench_memory__peaks_without_results(
+    small: data.Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "place", lambda cells: small)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with lazymu_settings.override():
+        for task in ("rna", "atac"):
+            bench_memory.work(task, SIZE[0], tmp_path / f"{task}.jsonl")
+            held = json.loads((tmp_path / f"{task}.json").read_text())
+            assert SIZE[0] * 50 * 4 < held < 10**7
+    peaks = [
+        bench_memory.Peak("rna", n, 1.0, peak, held)
+        for n, peak, held in ((100, 110, 10), (400, 160, 40))
+    ]
+    assert [peak.apart for peak in peaks] == [100, 120]
+    assert bench_memory.table(peaks).splitlines()[-1].endswith("| 1.20 |")
 
 
 def test_roofline__slower_of_the_two() -> None:
