@@ -1,7 +1,7 @@
 """The whole workflow on a million cells: `python -m benchmarks.million --cells 1000000`.
 
-The simulated store is used again where it is whole. A table that is finished is kept: delete it to
-measure anew.
+The simulated file and the store that it is brought into are used again where they are whole. A
+table that is finished is kept: delete it to measure anew.
 """
 
 from __future__ import annotations
@@ -28,35 +28,45 @@ AFTER_CLUSTERS = (UMAP_STAGE, "Comparison", "Markers", "Figures", "Write")
 """Stages that come after Leiden."""
 
 
-def simulated(cells: int, n_threads: int, under: Path) -> Path:
-    """Return the store; simulate it if it is missing, and keep what that took beside it."""
+def prepared(cells: int, n_threads: int, under: Path) -> data.Data:
+    """Return file and store; make what is missing, and keep what that took beside them."""
     of = data.place(cells, under=under)
-    stages = of.folder / "simulate.jsonl"
-    if not of.store.exists():
-        stages.unlink(missing_ok=True)
-        work("simulate", of.store, cells, n_threads, stages)
-    return of.store
+    for task, made in (("simulate", of.file), ("import", of.store)):
+        if not made.exists():
+            stages = of.folder / f"{task}.jsonl"
+            stages.unlink(missing_ok=True)
+            work(task, of, cells, n_threads, stages)
+    return of
 
 
-def work(task: str, path: Path, cells: int, n_threads: int, stages: Path) -> None:
+def work(task: str, of: data.Data, cells: int, n_threads: int, stages: Path) -> None:
     """Do a task in a fresh process, which writes its stages as they end."""
-    stages.parent.mkdir(parents=True, exist_ok=True)
+    of.folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.million", "--task", task]
-    arguments = ["--cells", cells, "--threads", n_threads, "--path", path, "--stages", stages]
+    arguments = ["--cells", cells, "--threads", n_threads, "--path", of.folder, "--stages", stages]
     environment = os.environ | thread_variables(n_threads)
     subprocess.run([*command, *map(str, arguments)], env=environment, check=True)
 
 
-def simulate_task(path: Path, cells: int, n_threads: int, stages: Stages) -> None:
+def simulate_task(of: data.Data, cells: int, n_threads: int, stages: Stages) -> None:
     """Do what `lazymu simulate` does."""
     import lazymu
 
     lazymu.settings.memory_limit, lazymu.settings.n_threads = MEMORY, n_threads
     with stages("Simulate"):
-        lazymu.datasets.simulate(path, cells, data.N_GENES, data.N_PEAKS)
+        lazymu.datasets.simulate(of.file, cells, data.N_GENES, data.N_PEAKS)
 
 
-def run_task(path: Path, cells: int, n_threads: int, stages: Stages) -> None:
+def import_task(of: data.Data, cells: int, n_threads: int, stages: Stages) -> None:
+    """Do what `lazymu convert` does."""
+    import lazymu
+
+    lazymu.settings.memory_limit, lazymu.settings.n_threads = MEMORY, n_threads
+    with stages("Import"):
+        lazymu.io.convert(of.file, of.store)
+
+
+def run_task(of: data.Data, cells: int, n_threads: int, stages: Stages) -> None:
     """Do what `lazymu run` does, with the simulated types to compare with."""
     from lazymu.cli.summary import result_lines
     from lazymu.pipeline import RunParams, run_workflow
@@ -69,30 +79,34 @@ def run_task(path: Path, cells: int, n_threads: int, stages: Stages) -> None:
         print(f"{number}/{total or '?'} {label}", flush=True)
         stages.begin(label)
 
-    out = path.with_name("result.zarr")
+    out = of.folder / "result.zarr"
     params = RunParams(joint=JointParams(truth="cell_type"))
-    summary = run_workflow(path, out, params, overwrite=True, watch=watch)
+    summary = run_workflow(of.store, out, params, overwrite=True, watch=watch)
     stages.end()
     lines = list(result_lines(summary))[: len(summary.clusterings)]
-    path.with_name("result.json").write_text(json.dumps(lines))
+    (of.folder / "result.json").write_text(json.dumps(lines))
 
 
-TASKS: dict[str, Callable[[Path, int, int, Stages], None]] = {
+TASKS: dict[str, Callable[[data.Data, int, int, Stages], None]] = {
     "simulate": simulate_task,
+    "import": import_task,
     "run": run_task,
 }
 
 
 def report(cells: int, n_threads: int, folder: Path, load: float) -> str:
     """Return the page of a finished run."""
-    simulation, run = read_stages(folder / "simulate.jsonl"), read_stages(folder / "run.jsonl")
-    to_clusters = total([stage for stage in run if stage.label not in AFTER_CLUSTERS])
+    simulation, imported, run = (
+        read_stages(folder / f"{task}.jsonl") for task in ("simulate", "import", "run")
+    )
+    to_clusters = total([stage for stage in run if stage.label not in AFTER_CLUSTERS] + imported)
     rows = [
         *simulation,
+        *imported,
         *run,
         total(run)._replace(label="whole run"),
-        to_clusters._replace(label="of it, to Leiden"),
-        total([s for s in run if s.label == UMAP_STAGE])._replace(label="of it, UMAP"),
+        to_clusters._replace(label="import to Leiden"),
+        total([s for s in run if s.label == UMAP_STAGE])._replace(label="UMAP"),
     ]
     store = folder / "multiome.zarr"
     size = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
@@ -116,12 +130,12 @@ def measure(cells: int, n_threads: int, under: Path = data.FOLDER, results: Path
     table = results / f"run-{cells}.md"
     if not table.exists():
         load = machine.load()
-        store = simulated(cells, n_threads, under)
-        stages = store.with_name("run.jsonl")
+        of = prepared(cells, n_threads, under)
+        stages = of.folder / "run.jsonl"
         stages.unlink(missing_ok=True)
-        work("run", store, cells, n_threads, stages)
+        work("run", of, cells, n_threads, stages)
         table.parent.mkdir(parents=True, exist_ok=True)
-        table.write_text(report(cells, n_threads, store.parent, load))
+        table.write_text(report(cells, n_threads, of.folder, load))
     return table
 
 
@@ -136,7 +150,8 @@ def main() -> None:
     if chosen.task is None:
         print(measure(chosen.cells, chosen.threads).read_text())
     else:
-        TASKS[chosen.task](chosen.path, chosen.cells, chosen.threads, Stages(chosen.stages))
+        of, stages = data.Data(chosen.path), Stages(chosen.stages)
+        TASKS[chosen.task](of, chosen.cells, chosen.threads, stages)
 
 
 if __name__ == "__main__":

@@ -215,12 +215,12 @@ def test_comparison__saved_drawn_and_read_back(comparison: Comparison, tmp_path:
 def test_million__workflow_table_and_what_is_kept(
     small: data.Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work(task: str, path: Path, cells: int, n_threads: int, stages: Path) -> None:
-        assert (task, path) == ("run", small.store)
+    def work(task: str, of: data.Data, cells: int, n_threads: int, stages: Path) -> None:
+        assert (task, of) == ("run", small)
         stages.write_text(
             "".join(json.dumps(s) + "\n" for s in [("Open", 1, 1, 7), ("UMAP", 2, 2, 8)])
         )
-        path.with_name("result.json").write_text('["leiden: 3 clusters"]')
+        (of.folder / "result.json").write_text('["leiden: 3 clusters"]')
 
     monkeypatch.setattr(million, "work", work)
     monkeypatch.setattr(data, "N_GENES", SIZE[1])
@@ -228,7 +228,7 @@ def test_million__workflow_table_and_what_is_kept(
     monkeypatch.setattr(data, "place", lambda cells, under: small)
     table = million.measure(SIZE[0], 2, results=tmp_path)
     assert "| whole run | 3.00 |" in table.read_text()
-    assert "| of it, to Leiden | 1.00 |" in table.read_text()
+    assert "| import to Leiden | 1.00 |" in table.read_text()
     table.write_text("finished")
     assert million.measure(SIZE[0], 2, results=tmp_path).read_text() == "finished"
 
