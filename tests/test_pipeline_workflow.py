@@ -27,6 +27,7 @@ from lazymu.pipeline import RunParams, RunSummary, run_workflow
 from lazymu.pipeline.joint import agreement
 from lazymu.pipeline.source import as_mudata, kind_of
 from lazymu.pipeline.workflow import figures_folder
+from lazymu.stream.paged import set_aside
 
 N_CELLS = 400
 # Few features, deep: quick, and every cell type can be told whatever the seed.
@@ -372,3 +373,27 @@ def test_agreement__is_over_cells_with_both_labels() -> None:
     labels = pd.Series(["x", "x", "y", "y", None, None], index=names)
     assert agreement(clusters, labels) == 1.0
     assert agreement(clusters, pd.Series(list("xyxyxy"), index=names)) < 0
+
+
+def test_workflow__results_set_aside_are_the_same(
+    h5mu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, aside = tmp_path / "held.zarr", tmp_path / "aside.zarr"
+    run_workflow(h5mu, held, PARAMS)
+    put: list[Path | None] = []
+
+    def counting(values: np.ndarray, folder: Path | None) -> np.ndarray:
+        put.append(folder)
+        return set_aside(values, folder)
+
+    monkeypatch.setattr("lazymu.pipeline.joint.SET_ASIDE_BYTES", 0)
+    monkeypatch.setattr("lazymu.pipeline.joint.set_aside", counting)
+    run_workflow(h5mu, aside, PARAMS)
+    # Embeddings and loadings, the joint weights, the distances' values and columns.
+    assert len(put) >= 7
+    assert {folder.parent for folder in put if folder} == {tmp_path / "aside.zarr.lazymu"}
+    a, b = mudata.read_zarr(held), mudata.read_zarr(aside)
+    for name, key in (("rna", "X_pca"), ("atac", "X_lsi")):
+        np.testing.assert_array_equal(a[name].obsm[key], b[name].obsm[key])
+    np.testing.assert_array_equal(a.obsm["X_umap"], b.obsm["X_umap"])
+    assert (a.obsp["wnn_distances"] != b.obsp["wnn_distances"]).nnz == 0

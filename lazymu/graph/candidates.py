@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from lazymu.graph.knn import search_blocks
 from lazymu.graph.search import NeighborLists, Search
 from lazymu.settings import settings
+from lazymu.stream.paged import PagedArray
 from lazymu.stream.plan import working_bytes
 from lazymu.typing import Ints
 
@@ -25,30 +24,25 @@ class Candidates:
     def __init__(self, n: int, k: int, order: Ints) -> None:
         # An order of the cells in which those near each other are together.
         self.order, self.k = order, k
-        self._pages: mmap.mmap | None = None
+        self._paged: PagedArray | None = None
         if 4 * n * k <= working_bytes(settings.memory_limit) // 8:
             self._lists = np.empty((n, k), np.int32)
         else:
-            with tempfile.TemporaryFile(prefix="lazymu-") as file:
-                file.truncate(4 * n * k)
-                self._pages = mmap.mmap(file.fileno(), 4 * n * k)
-            self._lists = np.frombuffer(self._pages, np.int32).reshape(n, k)
+            self._paged = PagedArray((n, k), np.int32)
+            self._lists = self._paged.values
 
     def write(self, rows: Ints, lists: Ints) -> None:
         """Keep the lists of some cells."""
         self._lists[rows] = lists
-        self._let_go()
+        if self._paged is not None:
+            self._paged.let_go()
 
     def read(self, rows: Ints) -> Ints:
         """Return the lists of some cells."""
         lists: Ints = np.asarray(self._lists[rows])
-        self._let_go()
+        if self._paged is not None:
+            self._paged.let_go()
         return lists
-
-    def _let_go(self) -> None:
-        """Leave a file's pages to the system."""
-        if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._pages.madvise(mmap.MADV_DONTNEED)
 
 
 class Found(NamedTuple):

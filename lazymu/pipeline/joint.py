@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from lazymu import keys, pp, tl
-from lazymu.containers import MuData
+from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, MissingFileError, MissingResultError, explain
 from lazymu.pipeline.limits import fewer_neighbors
 from lazymu.pipeline.records import Clustering
 from lazymu.pipeline.run import Run
+from lazymu.stream.memory import return_freed
+from lazymu.stream.paged import set_aside
 
+SET_ASIDE_BYTES = 32 << 20
 _EMBEDDING = {keys.RNA: keys.X_PCA, keys.ATAC: keys.X_LSI, keys.PROT: keys.X_PCA}
 
 
@@ -47,8 +52,28 @@ def connect(run: Run) -> None:
         )
 
 
+def set_results_aside(run: Run) -> None:
+    """Put the large arrays of embeddings and distances into files: clusters need room, not them.
+
+    They come back, page by page, for whoever asks for their values.
+    """
+    containers: tuple[MuData | Modality, ...] = (run.mdata, *run.mdata.mod.values())
+    for container in containers:
+        for results in (container.obsm, container.varm):
+            for key, values in results.deferred().items():
+                if isinstance(values, np.ndarray) and values.nbytes >= SET_ASIDE_BYTES:
+                    results[key] = set_aside(values, run.working)
+        for key, graph in container.obsp.deferred().items():
+            of_distances = key.endswith(keys.DISTANCES) and sp.issparse(graph)
+            if of_distances and graph.data.nbytes >= SET_ASIDE_BYTES:
+                graph.data = set_aside(graph.data, run.working)
+                graph.indices = set_aside(graph.indices, run.working)
+    return_freed()
+
+
 def cluster(run: Run) -> None:
     """Leiden clusters at each resolution, of one graph."""
+    set_results_aside(run)
     resolutions = run.params.joint.resolution
     plain = run.cluster_key(resolutions[0])
     tl.leiden(

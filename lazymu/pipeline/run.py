@@ -38,6 +38,8 @@ class Run:
     figures: Path
     """Folder of the pictures."""
     mdata: MuData
+    working: Path | None = None
+    """Folder for what is needed only while the run lasts."""
 
     def present(self) -> dict[str, str]:
         """Return the kinds (`rna`, `atac`, `prot`) that there are, with their modalities' names."""

@@ -86,7 +86,7 @@ def run_workflow(
     with _working_folder(store) as working:
         with progress.stage(OPENING):
             mdata = open_source(str(source), working)
-        run = Run(params or RunParams(), summary, figures_folder(store), mdata)
+        run = Run(params or RunParams(), summary, figures_folder(store), mdata, working)
         use_counts(run)
         before = {name: modality.shape for name, modality in mdata.mod.items()}
         stages = [stage for stage in STAGES if stage.applies(run)]

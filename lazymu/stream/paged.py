@@ -1,0 +1,47 @@
+"""Arrays in temporary files, of which no more is held in memory than the pages at hand."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lazymu.typing import Array
+
+
+class PagedArray:
+    """An array in a temporary file, which is gone when nothing refers to it any more.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the array, which begins with zeros.
+    folder
+        Where the file is; None: where :func:`tempfile.gettempdir` says.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: npt.DTypeLike, folder: Path | None = None
+    ) -> None:
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        with tempfile.TemporaryFile(prefix="lazymu-", dir=folder) as file:
+            file.truncate(max(n_bytes, 1))
+            self._pages = mmap.mmap(file.fileno(), max(n_bytes, 1))
+        self.values: Array = np.frombuffer(self._pages, dtype, n_bytes // np.dtype(dtype).itemsize)
+        self.values = self.values.reshape(shape)
+
+    def let_go(self) -> None:
+        """Leave all pages to the file; they come back when they are asked for."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._pages.madvise(mmap.MADV_DONTNEED)
+
+
+def set_aside(values: Array, folder: Path | None = None) -> Array:
+    """Return an array of the same values in a temporary file, of which nothing is held."""
+    paged = PagedArray(values.shape, values.dtype, folder)
+    paged.values[...] = values
+    paged.let_go()
+    return paged.values
