@@ -16,7 +16,10 @@ INDEX_BYTES = 4
 BYTES_PER_ROW = 64
 MAX_VALUES = 8 << 20
 """Largest block in nonzeros: beyond it nothing gets faster, and progress gets coarse."""
-
+BLOCKS_PER_THREAD = 4
+"""Blocks at least for each thread, so that all end together, unless they would be of fewer than
+`FEW_VALUES`, where tasks take as long as the work."""
+FEW_VALUES = 1 << 20
 
 RUNTIME_BYTES = 400 << 20
 """What the interpreter, the libraries and the compiled kernels take before any block is read."""
@@ -95,7 +98,7 @@ def plan_blocks(
     value_bytes
         Bytes for each value of a block.
     max_values
-        Cap on the values of a block.
+        Cap on the values of a block, which is lower where all values make few blocks.
 
     Raises
     ------
@@ -123,7 +126,9 @@ def plan_blocks(
                 f"set lazymu.settings.memory_limit to at least {needed:,} or use fewer threads",
             )
         )
-    budget = min(room, max(max_values * value_bytes, largest))
+    n_values = int(np.sum(row_values, dtype=np.int64))
+    shared = max(n_values // (BLOCKS_PER_THREAD * n_threads), FEW_VALUES)
+    budget = min(room, max(min(max_values, shared) * value_bytes, largest))
     ends = np.cumsum(cost)
     bounds = [0]
     while bounds[-1] < len(cost):
@@ -135,7 +140,7 @@ def plan_blocks(
     return BlockPlan(
         bounds=offsets,
         block_bytes=int(costs.max(initial=0)),
-        n_values=int(np.sum(row_values, dtype=np.int64)),
+        n_values=n_values,
         n_threads=n_threads,
         fixed_bytes=fixed,
     )
