@@ -129,11 +129,17 @@ def first_run(n_threads: int, limit: float, under: Path = data.FOLDER) -> None:
     measure(data.make(WARM_CELLS, under=under), fresh(under / "runs"), n_threads, limit)
 
 
-def compare(cells: int, n_threads: int, limit: float, under: Path = data.FOLDER) -> Comparison:
-    """Measure all tools on a data set of some size."""
+def compare(
+    cells: int,
+    n_threads: int,
+    limit: float,
+    tools: Iterable[str] | None = None,
+    under: Path = data.FOLDER,
+) -> Comparison:
+    """Measure all tools, or those named, on a data set of some size."""
     of = data.make(cells, under=under)
     print(f"Measured run, {cells} cells", flush=True)
-    measured = measure(of, fresh(under / "runs"), n_threads, limit)
+    measured = measure(of, fresh(under / "runs"), n_threads, limit, tools)
     return Comparison(
         *(cells, data.N_GENES, data.N_PEAKS),
         n_threads=n_threads,
@@ -176,11 +182,12 @@ def main() -> None:
     parser.add_argument("--cells", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=float, help="seconds that a tool may take")
+    parser.add_argument("--tools", nargs="+", help="those to measure; all by default")
     arguments = parser.parse_args()
     first_run(arguments.threads, LIMIT)
     for cells in arguments.cells:
         limit = arguments.limit or max(LIMIT, LIMIT_A_CELL * cells)
-        comparison = compare(cells, arguments.threads, limit)
+        comparison = compare(cells, arguments.threads, limit, arguments.tools)
         name = RESULTS / f"compare-{cells}"
         save(comparison, name.with_suffix(".json"))
         name.with_suffix(".md").write_text(report(comparison))
