@@ -19,7 +19,7 @@ from benchmarks import data, machine
 from benchmarks.pages import markdown, save
 from benchmarks.roofline import best_seconds
 from benchmarks.settings import MEMORY, N_COMPS
-from lazymu import atac, pp, read
+from lazymu import MuData, atac, pp, read
 from lazymu.decomposition.krylov import block_width
 from lazymu.decomposition.reducers import ColumnMoments, GramDot
 from lazymu.decomposition.svd import N_OVERSAMPLES
@@ -94,9 +94,12 @@ def measure(store: Path, repeats: int = REPEATS) -> list[Rate]:
 def measure_import(file: Path, out: Path) -> Rate:
     """Bring a file into a store once."""
     seconds = best_seconds(lambda: convert(file, out, overwrite=True), 1)
-    n_values = sum(int(mod.X.row_values.sum()) for mod in read(out).mod.values())
+    made = read(out)
+    modalities = made.mod.values() if isinstance(made, MuData) else [made]
+    n_values = sum(int(modality.X.row_values.sum()) for modality in modalities)
     shutil.rmtree(out)
-    return Rate("both", f"`lazymu convert` of {file.suffix}", n_values, seconds)
+    names = " and ".join(made.mod) if isinstance(made, MuData) else "atac"
+    return Rate(names, f"`lazymu convert` of {file.suffix}", n_values, seconds)
 
 
 def table(rates: list[Rate]) -> str:
@@ -108,7 +111,7 @@ def table(rates: list[Rate]) -> str:
             rate.modality,
             f"{rate.seconds:.2f}",
             f"{rate.millions:.0f}",
-            f"{rate.millions / reading[rate.modality]:.2f}" if rate.modality in reading else "-",
+            "-" if "convert" in rate.label else f"{rate.millions / reading[rate.modality]:.2f}",
         )
         for rate in rates
     )

@@ -107,6 +107,11 @@ def of_modality(modality: str, column: str) -> str:
     return f"{modality}:{column}"
 
 
+def snn_of(key_added: str) -> str:
+    """Return the ``obsp`` key of the shared neighbours of a joint graph."""
+    return f"{key_added}_snn"
+
+
 def weights_of(key_added: str) -> str:
     """Return the ``obsm`` key of the modality weights of a joint graph."""
     return f"{key_added}_weights"

@@ -24,6 +24,7 @@ from lazymu.errors import (
 )
 from lazymu.graph import search
 from lazymu.graph.search import ExactSearch, NeighborLists
+from lazymu.graph.shared import shared_neighbors
 from lazymu.graph.umap import Layout
 from lazymu.graph.wnn import weighted_neighbors
 
@@ -171,6 +172,26 @@ def test_neighbors__of_a_mudata_writes_the_weighted_graph() -> None:
     assert (mdata.obsp["wnn_connectivities"] != mdata.obsp["wnn_connectivities"].T).nnz == 0
 
 
+def test_neighbors__weights_and_shared_neighbours_on_request() -> None:
+    mdata = multimodal()
+    embeddings = {"rna": mdata["rna"].obsm["X_pca"], "atac": mdata["atac"].obsm["X_lsi"]}
+    share = np.linspace(0.1, 0.9, 240)
+    mdata.obs["share"] = share
+    rest = pd.Series(1 - share, index=mdata.obs_names)[::-1]  # goes by name
+    mu.pp.neighbors(mdata, key_added="wnn", weights={"rna": "share", "atac": rest}, add_snn=True)
+    expected = weighted_neighbors(embeddings, weights=np.column_stack([share, 1 - share]))
+    np.testing.assert_allclose(mdata.obsm["wnn_weights"][:, 0], share)
+    order = np.sort(expected.indices, axis=1)
+    np.testing.assert_array_equal(mdata.obsp["wnn_distances"].indices.reshape(240, 20), order)
+    graph = mdata.obsp["wnn_snn"]
+    assert (graph != shared_neighbors(expected.indices)).nnz == 0
+    mu.tl.leiden(mdata, obsp="wnn_snn", key_added="of_snn")
+    assert mdata.obs["of_snn"].nunique() > 1
+    mu.pp.neighbors(mdata, key_added="even", weights={"rna": 1, "atac": 1})
+    np.testing.assert_array_equal(mdata.obsm["even_weights"], 0.5)
+    assert "even_snn" not in mdata.obsp
+
+
 def test_neighbors__without_a_name_as_muon() -> None:
     mdata = multimodal(90)
     mu.pp.neighbors(mdata, add_weights_to_modalities=True, weight_key="w")
@@ -285,6 +306,8 @@ def test_neighbors__scanpy_reads_the_joint_graph(tmp_path: Path) -> None:
         ({"transformer": "rapids"}, ArgumentError, "'rapids'"),
         ({"knn": False}, ArgumentError, "knn=False"),
         ({"flavor": "scarf"}, ArgumentError, "'seurat', 'muon'"),
+        ({"weights": {"rna": 1}}, ArgumentError, "in use are rna, atac"),
+        ({"weights": {"rna": 1, "atac": "x"}}, MissingResultError, "joint obs has no such column"),
         ({"n_pcs": 99}, ArgumentError, "X_pca has 8 components"),
         ({"use_rep": {"rna": "X_pca[8:]", "atac": "X_lsi"}}, ArgumentError, "no component"),
     ],

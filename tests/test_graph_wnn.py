@@ -336,6 +336,10 @@ def test_weighted_neighbors__approximate_search_keeps_the_neighbours() -> None:
         ({"n_neighbors": 1}, "`n_neighbors` is 1"),
         ({"n_multineighbors": 1}, "`n_multineighbors` is 1"),
         ({"n_bandwidth_neighbors": 0}, "`n_bandwidth_neighbors` is 0"),
+        ({"weights": np.ones(3)}, r"of shape \(3,\).* 10 cells and 2 modalities"),
+        ({"weights": np.array([-1.0, 1])}, "from -1"),
+        ({"weights": np.array([np.nan, 1])}, "finite and not negative"),
+        ({"weights": np.r_[np.ones((9, 2)), np.zeros((1, 2))]}, "all 0 in 1 cells"),
         ({"positions": {"a": np.arange(9), "b": np.arange(10)}}, "same number of cells|every row"),
         ({"positions": {"a": np.arange(10), "b": np.zeros(10, int)}}, "every row"),
         ({"positions": {m: np.r_[np.arange(10), -1] for m in "ab"}}, "-1 for 1 cells"),
@@ -346,6 +350,23 @@ def test_weighted_neighbors__unusable_arguments(arguments: dict, match: str) -> 
     embeddings = made(10, {"a": 3, "b": 2})
     with pytest.raises(ArgumentError, match=match):
         weighted_neighbors(embeddings, **arguments)
+
+
+def test_weighted_neighbors__weights_of_the_user() -> None:
+    n = 150
+    positions = without(n, {"a": np.arange(0, 15), "b": np.arange(15, 40)})
+    embeddings = {r: X[positions[r] >= 0] for r, X in made(n, {"a": 6, "b": 4}).items()}
+    own = weighted_neighbors(embeddings, positions)
+    again = weighted_neighbors(embeddings, positions, weights=5 * own.weights)
+    agree(again, own)
+    alike = weighted_neighbors(embeddings, positions, weights=np.array([3.0, 1.0]))
+    np.testing.assert_allclose(alike.weights[40:], [[0.75, 0.25]] * 110)
+    np.testing.assert_array_equal(alike.weights[:15], [[0, 1]] * 15)
+    # All weight in one modality: its own nearest cells.
+    whole = made(n, {"a": 6, "b": 4})
+    of_a = weighted_neighbors(whole, weights=np.array([1.0, 0.0]), n_multineighbors=40)
+    alone = weighted_neighbors({"a": whole["a"]}, n_multineighbors=40)
+    np.testing.assert_array_equal(of_a.indices, alone.indices)
 
 
 def test_weighted_neighbors__no_modality() -> None:

@@ -14,6 +14,7 @@ from lazymu.decomposition.staged import StagedMatrix
 from lazymu.decomposition.tall import add_blocks, cross
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, RowPieces
+from lazymu.stream.memory import return_freed
 from lazymu.stream.plan import working_bytes
 from lazymu.typing import Float64s, Floats, Int64s
 
@@ -79,14 +80,16 @@ def block_krylov(
         keep_scores=keep,
         with_moments=with_moments,
     )
-    found, m = grown.found, grown.shift.m
+    found, m, moments = grown.found, grown.shift.m, grown.moments
     if keep:
         V = grown.basis.times(found.Y)
         Y = grown.scores.times(found.Y, m @ V)
     else:
         V = grown.basis.refined(grown.R, found)
-        (Y,) = staged.look(Dot(n_obs, V, m @ V), label="SVD scores")
-    return Streamed(*triplets(Y, V), found.residuals, staged.n_passes, grown.moments)
+        del grown, start  # room for the pass
+        return_freed()
+        (Y,) = staged.look(Dot(n_obs, V, m @ V, np.float32), label="SVD scores")
+    return Streamed(*triplets(Y, V), found.residuals, staged.n_passes, moments)
 
 
 class Grown(NamedTuple):

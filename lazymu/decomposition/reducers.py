@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lazymu.settings import settings
 from lazymu.stream import Block, Reducer, RowPieces, RowReducer
@@ -58,25 +59,31 @@ class ColumnMoments(Reducer[Moments, Moments]):
 
 
 class Dot(RowReducer[Floats]):
-    """``C V - 1 offset'`` (obs, k), summed in float64 and returned as float32."""
+    """``C V - 1 offset'`` (obs, k), summed in a dtype and returned as float32."""
 
-    def __init__(self, n_obs: int, V: Floats, offset: Float64s) -> None:
-        self.n_obs, self.V, self.offset = n_obs, np.ascontiguousarray(V), offset
+    def __init__(
+        self, n_obs: int, V: Floats, offset: Float64s, dtype: npt.DTypeLike = np.float64
+    ) -> None:
+        from lazymu.kernels.products import aligned, padded_columns
+
+        self.n_obs, self.offset = n_obs, offset
+        self.V = aligned((len(V), padded_columns(V.shape[1])), dtype)
+        self.V[:, : V.shape[1]] = V
+        self.V[:, V.shape[1] :] = 0
 
     @property
     def operand_bytes(self) -> int:
-        # Beside the result itself, its pieces before they are put together.
-        return int(self.V.nbytes + 4 * self.n_obs * self.V.shape[1])
+        return int(self.V.nbytes)
 
     def of_block(self, X: CSR) -> Floats:
-        from lazymu.kernels.products import dot
+        from lazymu.kernels.products import aligned, dot
 
-        Y = np.empty((X.shape[0], self.V.shape[1]))
+        Y = aligned((X.shape[0], self.V.shape[1]), self.V.dtype)
         dot(X.data, X.indices, X.indptr, self.V, Y)
-        return (Y - self.offset).astype(np.float32)
+        return (Y[:, : len(self.offset)] - self.offset).astype(np.float32)
 
     def finalize(self, state: RowPieces) -> Floats:
-        return state.assemble(self.n_obs, (self.V.shape[1],), np.float32)
+        return state.assemble(self.n_obs, (len(self.offset),), np.float32)
 
 
 class Product(NamedTuple):

@@ -129,7 +129,11 @@ def check_n_comps(n_comps: int, shape: tuple[int, int]) -> None:
 
 
 def oriented(U: Floats, S: Float64s, Vt: Float64s) -> tuple[Floats, Float64s, Float64s]:
-    """Return the triplets with signs such that each row's largest entry of ``Vt`` is positive."""
+    """Return the triplets with signs such that each row's largest entry of ``Vt`` is positive.
+
+    ``U``, which may be as large as all results, is changed in place.
+    """
     largest = np.argmax(np.abs(Vt), axis=1)
     signs = np.where(Vt[np.arange(len(Vt)), largest] < 0, -1.0, 1.0)
-    return U * signs.astype(U.dtype), S, Vt * signs[:, None]
+    U *= signs.astype(U.dtype)
+    return U, S, Vt * signs[:, None]

@@ -15,6 +15,8 @@ from lazymu.typing import Array, Float64s, Floats
 
 RUN_ROWS = 1 << 13
 """Rows at a time: temporary copies in float64 stay at a few megabytes."""
+CONSTANT = 1e-7
+"""Deviations of a column below this share of its mean are rounding errors of float32."""
 DEPENDENT = 1e-7
 """Columns shorter than this share of the longest are rounding errors of a Gram matrix."""
 
@@ -32,6 +34,22 @@ def cross(A: Floats, B: Floats) -> Float64s:
 
     zero = np.zeros((A.shape[1], B.shape[1]))
     return sum(for_row_blocks(over_run, 0, len(A), RUN_ROWS), zero)
+
+
+def column_moments(A: Floats) -> tuple[Float64s, Float64s]:
+    """Return mean and standard deviation (ddof 0) of each column, in float64.
+
+    The deviation of a column that is constant but for rounding is 0.
+    """
+
+    def over_run(start: int, stop: int) -> Float64s:
+        squares: Float64s = ((double(A[start:stop]) - mean) ** 2).sum(axis=0)
+        return squares
+
+    mean = A.mean(axis=0, dtype=np.float64)
+    total = sum(for_row_blocks(over_run, 0, len(A), RUN_ROWS), np.zeros(A.shape[1]))
+    std = np.sqrt(total / max(len(A), 1))
+    return mean, np.where(std > CONSTANT * np.abs(mean), std, 0)
 
 
 def subtract_product(R: Floats, A: Floats, C: Float64s) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lazymu.errors import ArgumentError, explain
 from lazymu.graph.aligned import Fitted
 from lazymu.graph.bandwidth import Flavor, least_bandwidth, nearest_distances
 from lazymu.stream.threads import for_row_blocks
-from lazymu.typing import Float64s
+from lazymu.typing import Array, Float64s
 
 BLOCK_ROWS = 1024
 LARGEST_SCORE = 200.0
@@ -52,6 +53,34 @@ def modality_weights(fits: Sequence[Fitted], eps: float, flavor: Flavor) -> Floa
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     weights: Float64s = odds / odds.sum(axis=1, keepdims=True)
     return weights
+
+
+def given_weights(weights: Array, fits: Sequence[Fitted]) -> Float64s:
+    """Return weights that the user gave, (M,) or (N, M), scaled to sum to 1 in each cell.
+
+    Raises
+    ------
+    ArgumentError
+        If they do not fit, are negative or not finite, or a cell is left without any.
+    """
+    present = np.column_stack([fit.view.row_of >= 0 for fit in fits])
+    given = np.asarray(weights, np.float64)
+    if given.shape not in (present.shape, present.shape[1:]):
+        rule = f"there are {present.shape[0]} cells and {present.shape[1]} modalities"
+        fix = "pass a number for each modality, or a row of them for each cell"
+        raise ArgumentError(explain("weights", f"of shape {given.shape}", rule, fix))
+    if not np.isfinite(given).all() or given.min(initial=0) < 0:
+        rule = "weights are finite and not negative"
+        raise ArgumentError(explain("weights", f"from {given.min():g}", rule, "pass others"))
+    used = np.where(present, given, 0.0)
+    total = used.sum(axis=1, keepdims=True)
+    if n_without := int((total == 0).sum()):
+        rule = "every cell needs one above 0 in a modality that it has"
+        raise ArgumentError(
+            explain("weights", f"all 0 in {n_without} cells", rule, "raise them there")
+        )
+    scaled: Float64s = used / total
+    return scaled
 
 
 def _logits(within: Float64s, across: Float64s, eps: float, flavor: Flavor) -> Float64s:

@@ -14,7 +14,7 @@ from lazymu.graph.candidates import find_candidates
 from lazymu.graph.checks import require_at_least, require_choice
 from lazymu.graph.knn import Method, is_approximate, make_search, sampled_recall
 from lazymu.graph.search import NeighborLists
-from lazymu.graph.weights import modality_weights
+from lazymu.graph.weights import given_weights, modality_weights
 from lazymu.stream.memory import return_freed
 from lazymu.typing import Array, Float64s, Int64s, Ints
 
@@ -49,6 +49,7 @@ def weighted_neighbors(
     eps: float = 1e-4,
     method: Method = "auto",
     lists: Mapping[str, NeighborLists] | None = None,
+    weights: Array | None = None,
     random_state: int | None = 0,
 ) -> WeightedNeighbors:
     r"""Find each cell's neighbours by a mean of its modalities' kernels, weighted for each cell.
@@ -92,6 +93,9 @@ def weighted_neighbors(
         Of the search for neighbours, as of :func:`lazymu.graph.knn.nearest_neighbors`.
     lists
         Modality -> neighbours within its embedding to begin with, instead of those found here.
+    weights
+        Weight of each modality in each cell, shape (N, M) or (M,), instead of those found here;
+        they are scaled to sum to 1 over the modalities that a cell has.
     random_state
         Seed of approximate searches.
 
@@ -99,8 +103,8 @@ def weighted_neighbors(
     ------
     ArgumentError
         If there is no modality, an embedding has a NaN or infinite value, the positions do not fit
-        it, a cell is in no modality, a number of neighbours is too small, or ``flavor`` or
-        ``method`` is unknown.
+        it, a cell is in no modality, weights do not fit, are negative or all 0 in a cell, a number
+        of neighbours is too small, or ``flavor`` or ``method`` is unknown.
     MemoryLimitError
         If an approximate search would take more than `settings.memory_limit`.
 
@@ -157,11 +161,14 @@ def weighted_neighbors(
         sigma = bandwidths(view, own, n_bandwidth_neighbors, flavor)
         fits.append(Fitted(view, found.candidates, own, sigma))
     return_freed()
-    weights = modality_weights(fits, eps, flavor)
-    n_kept = min(n_neighbors + (flavor == "muon"), len(weights) - 1)
-    joint = most_similar(fits, weights, n_kept, flavor)
+    if weights is None:
+        used = modality_weights(fits, eps, flavor)
+    else:
+        used = given_weights(weights, fits)
+    n_kept = min(n_neighbors + (flavor == "muon"), len(used) - 1)
+    joint = most_similar(fits, used, n_kept, flavor)
     return_freed()
-    widths = np.full(weights.shape, np.nan)
+    widths = np.full(used.shape, np.nan)
     for column, fit in enumerate(fits):
         widths[fit.view.cells, column] = fit.sigma
-    return WeightedNeighbors(joint.indices, joint.distances, weights, widths, recall)
+    return WeightedNeighbors(joint.indices, joint.distances, used, widths, recall)

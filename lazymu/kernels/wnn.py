@@ -20,11 +20,15 @@ from lazymu.typing import Float64s, Floats, Int64s, Ints
 
 @kernel
 def reverse_lists(lists: Ints) -> tuple[Int64s, Ints]:
-    """Return ``indptr`` and ``rows``: the rows in whose lists each row is, ascending."""
+    """Return ``indptr`` and ``rows``: the rows in whose lists each row is, ascending.
+
+    A negative entry stands for none.
+    """
     indptr = np.zeros(len(lists) + 1, np.int64)
     for i in range(len(lists)):
         for t in range(lists.shape[1]):
-            indptr[lists[i, t] + 1] += 1
+            if lists[i, t] >= 0:
+                indptr[lists[i, t] + 1] += 1
     for i in range(len(lists)):
         indptr[i + 1] += indptr[i]
     ends = indptr[:-1].copy()
@@ -32,8 +36,9 @@ def reverse_lists(lists: Ints) -> tuple[Int64s, Ints]:
     for i in range(len(lists)):
         for t in range(lists.shape[1]):
             j = lists[i, t]
-            rows[ends[j]] = i
-            ends[j] += 1
+            if j >= 0:
+                rows[ends[j]] = i
+                ends[j] += 1
     return indptr, rows
 
 
@@ -50,6 +55,8 @@ def count_shared(
     k = lists.shape[1]
     for t in range(k + n_self):
         j = lists[i, t] if t < k else i
+        if j < 0:
+            continue
         for s in range(indptr[j], indptr[j + 1] + n_self):
             m = rows[s] if s < indptr[j + 1] else j
             if counts[m] == 0:
@@ -257,3 +264,41 @@ def keep_largest(distances: Float64s, ids: Ints, candidates: Ints, affinities: F
                 distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0])
             ):
                 replace_farthest(distances[a], ids[a], k, distance, j)
+
+
+@kernel
+def jaccard_rows(
+    start: int,
+    stop: int,
+    lists: Ints,
+    sizes: Ints,
+    indptr: Int64s,
+    rows: Ints,
+    least: float,
+    lengths: Int64s,
+    columns: Ints,
+    values: Floats,
+) -> int:
+    """Write the Jaccard indices of the lists of rows ``start`` to ``stop``; return their number.
+
+    ``o / (k_i + k_m - o)`` of every row ``m`` that shares ``o`` neighbours, ``i`` itself included,
+    where it is at least ``least``; ``sizes`` holds ``k``, and ``lengths`` takes how many indices a
+    row has. What does not fit is counted alone.
+    """
+    n = len(lists)
+    counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
+    at = 0
+    for i in range(start, stop):
+        n_met = count_shared(counts, met, i, lists, indptr, rows, 0)
+        before = at
+        met[:n_met].sort()
+        for t in range(n_met):
+            m = met[t]
+            index = counts[m] / (sizes[i] + sizes[m] - counts[m])
+            counts[m] = 0
+            if index >= least:
+                if at < len(values):
+                    columns[at], values[at] = m, index
+                at += 1
+        lengths[i] = at - before
+    return at

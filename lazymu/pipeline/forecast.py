@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 INDEX_BYTES = 4
 # Nonzeros a second and thread.
-SUMS, MOMENTS, GRAM, PRODUCTS = 90e6, 60e6, 40e6, 25e6
-IMPORT, EXPORT = 10e6, 15e6
+SUMS, MOMENTS, GRAM, PRODUCTS = 250e6, 150e6, 40e6, 100e6
+IMPORT, EXPORT = 20e6, 50e6
 # Seconds a cell, of a million.
-GRAPH, CLUSTERING, LAYOUT = 8e-4, 9e-5, 1.6e-4
+GRAPH, CLUSTERING, LAYOUT = 6e-4, 6e-5, 1.2e-4
 
 
 class Reading(NamedTuple):

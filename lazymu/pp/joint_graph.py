@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
@@ -14,11 +15,13 @@ from lazymu.graph.bandwidth import Flavor
 from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import Method
 from lazymu.graph.search import NeighborLists
+from lazymu.graph.shared import shared_neighbors
 from lazymu.graph.wnn import WeightedNeighbors, weighted_neighbors
 from lazymu.pp.embeddings import Embedding, embedding_of, named_in
 from lazymu.pp.graph_results import store_graph, stored_lists
-from lazymu.typing import Int64s
+from lazymu.typing import Array, Float64s, Int64s
 
+Weight: TypeAlias = "float | str | Array | pd.Series[Any]"
 DEFAULT_NEIGHBORS = 20
 DEFAULT_MODALITY_NEIGHBORS = 15
 
@@ -38,6 +41,8 @@ def connect_jointly(
     key_added: str | None,
     weight_key: str | None,
     add_weights_to_modalities: bool,
+    weights: Mapping[str, Weight] | None,
+    add_snn: bool,
     eps: float,
     method: Method,
     random_state: int | None,
@@ -65,6 +70,7 @@ def connect_jointly(
         eps=eps,
         method=method,
         lists=None if flavor == "seurat" or l2_norm else _own_lists(mdata, graphs, embeddings),
+        weights=None if weights is None else _weights_given(mdata, list(embeddings), weights),
         random_state=random_state,
     )
     lists = NeighborLists(found.indices, found.distances)
@@ -85,12 +91,36 @@ def connect_jointly(
     connectivities = umap_connectivities(lists, first_is_self=flavor == "muon")
     store_graph(mdata, key_added, lists, connectivities, params, random_state, found.recall)
     mdata.obsm[_weights_key(key_added)] = found.weights
+    if add_snn:
+        mdata.obsp[keys.snn_of(keys.graph_keys(key_added)[0])] = shared_neighbors(found.indices)
     if weight_key is not None:
         _store_columns(mdata, list(embeddings), found, weight_key, add_weights_to_modalities)
 
 
 def _weights_key(key_added: str | None) -> str:
     return keys.weights_of(keys.graph_keys(key_added)[0])
+
+
+def _weights_given(mdata: MuData, names: list[str], weights: Mapping[str, Weight]) -> Float64s:
+    """Return the users' weights of the modalities in use, (N, M)."""
+    if set(weights) != set(names):
+        rule = f"the modalities in use are {', '.join(names)}"
+        fix = "give a weight to each of them, and to no other"
+        raise ArgumentError(explain("weights", f"of {', '.join(weights) or 'none'}", rule, fix))
+    columns = np.empty((mdata.n_obs, len(names)))
+    for column, name in enumerate(names):
+        value = weights[name]
+        if isinstance(value, str):
+            if value not in mdata.obs:
+                rule = "the joint obs has no such column"
+                raise MissingResultError(
+                    explain(f"weights[{name!r}]", repr(value), rule, "check its name")
+                )
+            value = mdata.obs[value]
+        if isinstance(value, pd.Series):
+            value = value.reindex(mdata.obs_names)
+        columns[:, column] = np.asarray(value, np.float64)
+    return columns
 
 
 def _of(value: Any, name: str) -> Any:

@@ -13,7 +13,7 @@ from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import Method, is_approximate, nearest_neighbors, sampled_recall
 from lazymu.pp.embeddings import embedding_of
 from lazymu.pp.graph_results import store_graph
-from lazymu.pp.joint_graph import connect_jointly
+from lazymu.pp.joint_graph import Weight, connect_jointly
 
 DEFAULT_NEIGHBORS = 15
 SEARCHES: dict[str | None, Method] = {
@@ -41,6 +41,8 @@ def neighbors(
     key_added: str | None = None,
     weight_key: str | None = keys.MOD_WEIGHT,
     add_weights_to_modalities: bool = False,
+    weights: Mapping[str, Weight] | None = None,
+    add_snn: bool = False,
     eps: float = 1e-4,
     low_memory: bool | None = None,
     random_state: int | None = 0,
@@ -95,6 +97,11 @@ def neighbors(
         Column of modality weights, or None for no column (MuData).
     add_weights_to_modalities
         Write the weights into each modality's `obs`, instead of the joint one.
+    weights
+        Modality -> its weight, instead of those that predictions give: a number, a column of the
+        joint `obs`, or one number for each cell (MuData).
+    add_snn
+        Write the shared-neighbour graph too, as Seurat's ``wsnn`` (MuData).
     eps
         Number that keeps the ratio of predictions finite (MuData).
     low_memory
@@ -119,8 +126,10 @@ def neighbors(
     Writes ``obsp["distances"]`` (float32; distances of 0 are stored), ``obsp["connectivities"]``
     and ``uns["neighbors"]``, or with ``key_added`` its name in front, in which scanpy's ``tl.umap``
     and ``tl.leiden`` find them; for a MuData also ``obs["<modality>:mod_weight"]`` and
-    ``obsm["<name>_weights"]`` (columns in the order of ``params["modalities"]``). Cells of
-    modalities are matched by name; one that a modality lacks takes its neighbours from the others.
+    ``obsm["<name>_weights"]`` (columns in the order of ``params["modalities"]``), and with
+    ``add_snn`` ``obsp["<name>_snn"]``: the Jaccard index of two cells' neighbours, from 1/15 on,
+    for ``tl.leiden(obsp=...)``. Cells of modalities are matched by name; one that a modality lacks
+    takes its neighbours from the others.
 
     Of an approximate search, ``uns["neighbors"]["recall"]`` is the part of 256 cells' nearest
     neighbours that it found (for a MuData by modality); the lists are the same for any number of
@@ -165,11 +174,16 @@ def neighbors(
             key_added=key_added,
             weight_key=weight_key,
             add_weights_to_modalities=add_weights_to_modalities,
+            weights=weights,
+            add_snn=add_snn,
             eps=eps,
             method=SEARCHES[transformer],
             random_state=random_state,
         )
         return
+    if weights is not None or add_snn:
+        rule = "they are of joint graphs"
+        raise ArgumentError(explain("weights, add_snn", "given", rule, "pass a MuData"))
     if isinstance(use_rep, Mapping) or isinstance(n_pcs, Mapping) or neighbor_keys is not None:
         rule = "this modality has one embedding"
         fix = "pass one name, or the MuData with the mapping"

@@ -11,6 +11,7 @@ import dask.config
 import dask.threaded
 
 from lazymu.settings import settings
+from lazymu.stream.memory import use_one_arena
 from lazymu.stream.threads import one_native_thread
 
 
@@ -20,6 +21,7 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
     They run on the scheduler that is set: an active `dask.distributed.Client`, one set by
     `dask.config`, else threads.
     """
+    use_one_arena()
     with one_native_thread():
         results: tuple[Any, ...] = dask.base.compute(*tasks, **_threads_or_nothing())
     return results

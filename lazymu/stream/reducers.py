@@ -56,9 +56,10 @@ class RowPieces(list[tuple["slice | Array", Any]]):
     """Results for each row, gathered block by block: a state for one value or vector per cell."""
 
     def assemble(self, n_rows: int, trailing: tuple[int, ...], dtype: Any) -> Array:
-        """Return the pieces as one array (n_rows, *trailing)."""
+        """Return the pieces as one array (n_rows, *trailing); each is let go on the way."""
         out = np.zeros((n_rows, *trailing), dtype=dtype)
-        for rows, values in self:
+        while self:
+            rows, values = self.pop()
             out[rows] = values
         return out
 

@@ -9,11 +9,14 @@ import numpy as np
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
 from lazymu.decomposition import truncated_svd
+from lazymu.decomposition.eigen import inverse
+from lazymu.decomposition.tall import RUN_ROWS, column_moments, cross
 from lazymu.errors import ArgumentError, EmptyResultError, explain
 from lazymu.pp.masks import UNSET, feature_mask
 from lazymu.pp.representation import matrix_of
 from lazymu.stream.sums import cell_sums
-from lazymu.typing import Array, Bools, Float64s, RandomState
+from lazymu.stream.threads import for_row_blocks
+from lazymu.typing import Array, Bools, Float64s, Floats, RandomState
 
 DEPTH_LIMIT = 0.75
 """Correlation with sequencing depth above which ``drop="auto"`` leaves a component out."""
@@ -106,10 +109,9 @@ def lsi(
     if drop == "auto":
         kept = kept[np.abs(depth_corr) <= DEPTH_LIMIT]
         check_kept(kept, depth_corr)
-    embedding = scaled(svd.U) if scale_embeddings else svd.U
     loadings = np.zeros((modality.n_vars, len(kept)), dtype=np.float32)
     loadings[slice(None) if mask is None else mask] = svd.Vt[kept].T
-    modality.obsm[keys.X_LSI] = embedding[:, kept].astype(np.float32)
+    modality.obsm[keys.X_LSI] = embedding(svd.U, kept, scale=scale_embeddings)
     modality.varm[keys.LSI] = loadings
     modality.uns[keys.UNS_LSI] = {
         "stdev": svd.S[kept] / np.sqrt(modality.n_obs - 1),
@@ -121,18 +123,31 @@ def lsi(
         modality.uns[keys.UNS_LSI]["dropped"] = np.setdiff1d(np.arange(n_comps), kept)
 
 
-def scaled(U: Array) -> Float64s:
-    """Return columns brought to mean 0 and variance 1 (ddof 0); constant ones become 0."""
-    centred = U - U.mean(axis=0, dtype=np.float64)
-    std = centred.std(axis=0)
-    columns: Float64s = centred / np.where(std > 0, std, 1)
+def embedding(U: Floats, kept: Array, *, scale: bool) -> Floats:
+    """Return columns in float32, with ``scale`` brought to mean 0 and variance 1 (ddof 0).
+
+    Constant columns become 0.
+    """
+    mean, factor = np.zeros(U.shape[1]), np.ones(U.shape[1])
+    if scale:
+        mean, std = column_moments(U)
+        factor = inverse(std)
+    columns = np.empty((len(U), len(kept)), np.float32)
+
+    def fill(start: int, stop: int) -> None:
+        columns[start:stop] = (U[start:stop, kept] - mean[kept]) * factor[kept]
+
+    for_row_blocks(fill, 0, len(U), RUN_ROWS)
     return columns
 
 
-def correlations(U: Array, y: Float64s) -> Float64s:
+def correlations(U: Floats, y: Float64s) -> Float64s:
     """Return the Pearson correlation of each column with ``y``; 0 where either is constant."""
-    columns, target = scaled(U), scaled(y[:, None])[:, 0]
-    return np.asarray(columns.T @ target / len(target), dtype=np.float64)
+    target, std = column_moments(y[:, None])
+    centred = (y - target[0]) * inverse(std)[0]
+    along = cross(U, centred[:, None])[:, 0]
+    found: Float64s = along * inverse(column_moments(U)[1]) / len(y)
+    return found
 
 
 def check_kept(kept: Array, depth_corr: Float64s) -> None:
