@@ -6,7 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from lazymu.graph.search import NeighborLists
-from lazymu.store.sources import INT32_LIMIT, assemble_csr
+from lazymu.store.dtypes import index_dtype
+from lazymu.store.sources import assemble_csr
 from lazymu.typing import CSR, Floats, Ints
 
 
@@ -85,8 +86,7 @@ def _fuzzy_union(A: CSR) -> CSR:
     T = A.T.tocsr()
     starts = count_union(A.indices, A.indptr, T.indices, T.indptr)
     data = np.empty(starts[-1], A.dtype)
-    wide = starts[-1] > INT32_LIMIT
-    cols = np.empty(starts[-1], np.int64 if wide else A.indices.dtype)
+    cols = np.empty(starts[-1], index_dtype(int(starts[-1]), A.shape[1]))
     fuzzy_union(A.data, A.indices, A.indptr, T.data, T.indices, T.indptr, starts, data, cols)
     return assemble_csr(data, cols, starts.astype(cols.dtype), A.shape)
 
@@ -95,7 +95,7 @@ def _matrix(indices: Ints, values: Floats) -> CSR:
     """Return lists as a matrix, columns of a row ascending; an index of -1 stands for none."""
     found = indices >= 0
     indptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    index_type = np.int64 if indptr[-1] > INT32_LIMIT else np.int32
+    index_type = index_dtype(int(indptr[-1]), len(indices))
     data = values[found].astype(np.float32)
     cols: Ints = indices[found].astype(index_type)
     shape = (len(indices),) * 2

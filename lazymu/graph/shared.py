@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lazymu.store.sources import INT32_LIMIT, assemble_csr
+from lazymu.store.dtypes import index_dtype
+from lazymu.store.sources import assemble_csr
 from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import CSR, Floats, Int64s, Ints
 
@@ -65,7 +66,7 @@ def shared_neighbors(lists: Ints, prune: float = PRUNE) -> CSR:
 
     pieces = for_row_blocks(block, 0, len(lists), BLOCK_ROWS)
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    index_type = np.int64 if starts[-1] > INT32_LIMIT else np.int32
+    index_type = index_dtype(int(starts[-1]), len(lists))
     columns = np.concatenate([np.zeros(0, np.int32), *(piece[0] for piece in pieces)])
     values = np.concatenate([np.zeros(0, np.float32), *(piece[1] for piece in pieces)])
     return assemble_csr(

@@ -62,6 +62,14 @@ def edge_strengths(distances: Float64s, first: int, n_counted: int, mean: float)
 
 
 @kernel
+def next_of(x: Ints, a: int, x_end: int, y: Ints, b: int, y_end: int) -> tuple[bool, bool]:
+    """Return whether the least of ``x[a:x_end]`` and ``y[b:y_end]``, which ascend, is in each."""
+    left = a < x_end and (b >= y_end or x[a] <= y[b])
+    right = b < y_end and (a >= x_end or y[b] <= x[a])
+    return left, right
+
+
+@kernel
 def count_union(indices: Ints, indptr: Ints, t_indices: Ints, t_indptr: Ints) -> Ints:
     """Return where each row of ``A + A'`` begins, (n + 1,); columns of all rows ascend."""
     n = len(indptr) - 1
@@ -69,8 +77,7 @@ def count_union(indices: Ints, indptr: Ints, t_indices: Ints, t_indptr: Ints) ->
     for i in range(n):
         a, b, count = indptr[i], t_indptr[i], 0
         while a < indptr[i + 1] or b < t_indptr[i + 1]:
-            left = a < indptr[i + 1] and (b >= t_indptr[i + 1] or indices[a] <= t_indices[b])
-            right = b < t_indptr[i + 1] and (a >= indptr[i + 1] or t_indices[b] <= indices[a])
+            left, right = next_of(indices, a, indptr[i + 1], t_indices, b, t_indptr[i + 1])
             a += left
             b += right
             count += 1
@@ -94,8 +101,7 @@ def fuzzy_union(
     for i in range(len(indptr) - 1):
         a, b = indptr[i], t_indptr[i]
         for at in range(starts[i], starts[i + 1]):
-            left = a < indptr[i + 1] and (b >= t_indptr[i + 1] or indices[a] <= t_indices[b])
-            right = b < t_indptr[i + 1] and (a >= indptr[i + 1] or t_indices[b] <= indices[a])
+            left, right = next_of(indices, a, indptr[i + 1], t_indices, b, t_indptr[i + 1])
             out_indices[at] = indices[a] if left else t_indices[b]
             p = data[a] if left else np.float32(0)
             q = t_data[b] if right else np.float32(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lazymu.store.dtypes import index_dtype
 from lazymu.store.sources import assemble_csr
 from lazymu.typing import CSR, Int64s, Ints
 
@@ -14,7 +15,7 @@ class ColumnPicker:
     def __init__(self, cols: Int64s, n_cols: int) -> None:
         self._n_picked = len(cols)
         # New position of each column, -1 of those dropped. Narrow, so that caches hold it.
-        self._remap: Ints = np.full(n_cols, -1, np.int32 if n_cols < 1 << 31 else np.int64)
+        self._remap: Ints = np.full(n_cols, -1, index_dtype(len(cols), n_cols))
         self._remap[cols] = np.arange(len(cols))
 
     @property

@@ -104,14 +104,15 @@ def lsi(
     whole = matrix_of(modality, layer=layer)
     matrix = whole if mask is None else whole[:, mask]
     svd = truncated_svd(matrix, n_comps, random_state=random_state)
-    depth_corr = correlations(svd.U, np.log1p(cell_sums(whole).total))
+    moments = column_moments(svd.U)
+    depth_corr = correlations(svd.U, moments, np.log1p(cell_sums(whole).total))
     kept = np.arange(n_comps)
     if drop == "auto":
         kept = kept[np.abs(depth_corr) <= DEPTH_LIMIT]
         check_kept(kept, depth_corr)
     loadings = np.zeros((modality.n_vars, len(kept)), dtype=np.float32)
     loadings[slice(None) if mask is None else mask] = svd.Vt[kept].T
-    modality.obsm[keys.X_LSI] = embedding(svd.U, kept, scale=scale_embeddings)
+    modality.obsm[keys.X_LSI] = embedding(svd.U, kept, moments if scale_embeddings else None)
     modality.varm[keys.LSI] = loadings
     modality.uns[keys.UNS_LSI] = {
         "stdev": svd.S[kept] / np.sqrt(modality.n_obs - 1),
@@ -123,15 +124,14 @@ def lsi(
         modality.uns[keys.UNS_LSI]["dropped"] = np.setdiff1d(np.arange(n_comps), kept)
 
 
-def embedding(U: Floats, kept: Array, *, scale: bool) -> Floats:
-    """Return columns in float32, with ``scale`` brought to mean 0 and variance 1 (ddof 0).
+def embedding(U: Floats, kept: Array, moments: tuple[Float64s, Float64s] | None) -> Floats:
+    """Return columns in float32, brought to mean 0 and variance 1 where their moments are given.
 
     Constant columns become 0.
     """
     mean, factor = np.zeros(U.shape[1]), np.ones(U.shape[1])
-    if scale:
-        mean, std = column_moments(U)
-        factor = inverse(std)
+    if moments is not None:
+        mean, factor = moments[0], inverse(moments[1])
     columns = np.empty((len(U), len(kept)), np.float32)
 
     def fill(start: int, stop: int) -> None:
@@ -141,12 +141,12 @@ def embedding(U: Floats, kept: Array, *, scale: bool) -> Floats:
     return columns
 
 
-def correlations(U: Floats, y: Float64s) -> Float64s:
+def correlations(U: Floats, moments: tuple[Float64s, Float64s], y: Float64s) -> Float64s:
     """Return the Pearson correlation of each column with ``y``; 0 where either is constant."""
     target, std = column_moments(y[:, None])
     centred = (y - target[0]) * inverse(std)[0]
     along = cross(U, centred[:, None])[:, 0]
-    found: Float64s = along * inverse(column_moments(U)[1]) / len(y)
+    found: Float64s = along * inverse(moments[1]) / len(y)
     return found
 
 
