@@ -13,6 +13,7 @@ from lazymu.graph.knn import nearest_neighbors, search_all
 from lazymu.graph.search import ExactSearch
 from lazymu.kernels import inverted, panels
 from lazymu.kernels.jit import kernel
+from lazymu.kernels.wnn import drop_repeated
 from lazymu.settings import settings
 
 
@@ -155,3 +156,62 @@ def test_candidates__in_memory_or_in_a_file(limit: int) -> None:
         candidates.write(rows, lists[rows])
     rows = rng.integers(0, 5000, 1000)
     np.testing.assert_array_equal(candidates.read(rows), lists[rows])
+
+
+@kernel
+def squares(X, i, a, Y, j, b, stop):  # type: ignore[no-untyped-def]
+    return panels.squares_apart(X, i, a, Y, j, b, stop)
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32, np.float32), (np.float64, np.float32)])
+def test_squares_apart__as_numpy(dtypes: tuple[type, type]) -> None:
+    rng = np.random.default_rng(0)
+    X, Y = (rng.normal(size=(4, 29)).astype(dtype) for dtype in dtypes)
+    for stop in (0, 8, 16, 24):
+        apart = 0.5 * X[2, :stop].astype(float) - 3.0 * Y[1, :stop].astype(float)
+        expected = (apart**2).sum()
+        assert squares(X, 2, 0.5, Y, 1, 3.0, stop) == pytest.approx(expected, rel=1e-14)
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 80), st.sampled_from([1, 1 << 14, 1 << 20]))
+def test_drop_repeated__each_cell_once(n_names: int, width: int, step: int) -> None:
+    """Names that fall into one place of the table are told apart."""
+    rng = np.random.default_rng(n_names * width)
+    candidates = (rng.integers(-1, n_names, (5, width)) * step).astype(np.int32)
+    candidates[candidates < 0] = -1
+    before = candidates.copy()
+    drop_repeated(candidates)
+    for old, new in zip(before, candidates, strict=True):
+        kept = new[new >= 0]
+        np.testing.assert_array_equal(np.sort(kept), np.unique(old[old >= 0]))
+
+
+@hypothesis_settings(deadline=None, max_examples=30)
+@given(st.integers(1, 50), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
+def test_keep_best__the_first_come_first(n: int, n_kept: int, n_first: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, n_first = min(n, 2 * n_kept), min(n_first, n_kept)
+    every = rng.permutation(n).astype(np.float32)
+    scores = np.zeros((1, 2 * n_kept), np.float32)
+    found, sizes = np.zeros(scores.shape, np.int32), np.array([n], np.int32)
+    scores[0, :n], found[0, :n] = every, np.arange(n)
+    inverted.keep_best(scores, found, sizes, n_first)
+    assert sizes[0] == min(n, n_kept)
+    best = np.argsort(-every)
+    assert set(found[0, : sizes[0]]) == set(best[: sizes[0]])
+    assert set(found[0, : min(n_first, sizes[0])]) == set(best[: min(n_first, sizes[0])])
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_inverted_search__candidates_hold_the_lists(k: int) -> None:
+    X = groups(3000, 10)
+    search = InvertedSearch(X, np.ones(len(X)), 0)
+    rows = np.arange(0, 3000, 7)
+    near = search.near(rows, k, 40)
+    exact = nearest_neighbors(X, 40, method="exact")
+    assert near.candidates.shape == (len(rows), 40)
+    assert not (near.candidates == rows[:, None]).any()
+    assert shared(near.candidates, exact.indices[rows]) > 0.97
+    for listed, candidates in zip(near.lists.indices, near.candidates, strict=True):
+        assert set(listed) <= set(candidates) and len(set(candidates)) == 40

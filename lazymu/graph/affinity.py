@@ -13,8 +13,8 @@ from lazymu.stream.progress import advance, reporting
 from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s, Ints
 
-BLOCK_CELLS = 1 << 14
-"""Cells whose candidates are held at a time: 80 MB with 200 in each of two modalities."""
+BLOCK_CELLS = 1 << 13
+"""Cells whose candidates are held at a time: 13 MB with 200 in each of two modalities."""
 THREAD_CELLS = 128
 NONE = -1
 

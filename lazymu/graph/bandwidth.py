@@ -9,7 +9,7 @@ import numpy as np
 from lazymu.graph.aligned import Aligned
 from lazymu.graph.search import NeighborLists
 from lazymu.stream.threads import for_row_blocks
-from lazymu.typing import Float64s
+from lazymu.typing import Float64s, Ints
 
 Flavor: TypeAlias = Literal["seurat", "muon"]
 BLOCK_ROWS = 1024
@@ -17,7 +17,9 @@ SMALLEST = 1e-10
 """Least bandwidth, in lengths of a typical vector: among equal cells all distances are 0."""
 
 
-def bandwidths(view: Aligned, lists: NeighborLists, n_wanted: int, flavor: Flavor) -> Float64s:
+def bandwidths(
+    view: Aligned, lists: NeighborLists, n_wanted: int, flavor: Flavor, order: Ints
+) -> Float64s:
     """Return the bandwidth of each row, from the cells that share its fewest neighbours.
 
     Such cells are two steps away in the neighbour graph, and found by walking the lists and their
@@ -35,6 +37,8 @@ def bandwidths(view: Aligned, lists: NeighborLists, n_wanted: int, flavor: Flavo
         The definitions differ in which cells count and what is averaged: see
         :func:`lazymu.kernels.wnn.seurat_bandwidths` and
         :func:`lazymu.kernels.wnn.muon_bandwidths`.
+    order
+        All rows, those near each other together: what one loads, the next finds in the cache.
     """
     from lazymu.kernels.wnn import muon_bandwidths, reverse_lists, seurat_bandwidths
 
@@ -45,9 +49,9 @@ def bandwidths(view: Aligned, lists: NeighborLists, n_wanted: int, flavor: Flavo
 
     def measure(start: int, stop: int) -> None:
         if flavor == "seurat":
-            seurat_bandwidths(out, start, stop, *graph, offset, n_wanted)
+            seurat_bandwidths(out, start, stop, order, *graph, offset, n_wanted)
         else:
-            muon_bandwidths(out, start, stop, *graph, n_wanted)
+            muon_bandwidths(out, start, stop, order, *graph, n_wanted)
 
     for_row_blocks(measure, 0, len(out), BLOCK_ROWS)
     return np.maximum(out, least_bandwidth(view))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.errors import MemoryLimitError, explain
-from lazymu.graph.search import ExactSearch, NeighborLists, empty_heaps
+from lazymu.graph.search import ExactSearch, Near, NeighborLists, empty_heaps
 from lazymu.settings import settings
 from lazymu.stream.threads import for_row_blocks, one_native_thread
 from lazymu.typing import Float64s, Floats, Int64s, Ints
@@ -42,6 +42,61 @@ class Partition(NamedTuple):
     """int32, shape (n,): the cells, one cluster after the other."""
     bounds: Int64s
     """Shape (C + 1,): where each cluster begins and ends among them."""
+
+
+class Stored(NamedTuple):
+    """Cells of some clusters, one cluster after the other: what is scanned."""
+
+    vectors: Floats
+    """float32, shape (m, d + 1): ``f`` and ``-|f|^2 / 2``."""
+    X: Floats
+    scale: Float64s
+    rows: Ints
+    """Shape (m,): the row of ``X`` that stands in each place."""
+    cells: Ints
+    """Shape (m,): the cell."""
+    bounds: Int64s
+    """Shape (C + 1,): where each cluster begins and ends."""
+
+
+class Asked(NamedTuple):
+    """Cells of one cluster whose neighbours are wanted."""
+
+    vectors: Floats
+    """float32, shape (q, d + 1): ``f`` and 1."""
+    X: Floats
+    scale: Float64s
+    rows: Ints
+    """Shape (q,): each one's row of ``X``."""
+    cells: Ints
+
+
+def scan(asked: Asked, stored: Stored, clusters: list[int], k: int, n_candidates: int) -> Near:
+    """Return the nearest cells in some clusters of cells that ask.
+
+    Lists hold squared distances, infinite where there are no more cells; candidates -1.
+    """
+    from lazymu.kernels import inverted
+    from lazymu.kernels.neighbors import sort_heaps
+
+    n_asked, n_first = len(asked.cells), k + SPARE
+    # A cell finds itself too.
+    n_kept = max(n_first, n_candidates + 1)
+    scores = np.empty((n_asked, 2 * n_kept), np.float32)
+    found = np.empty(scores.shape, np.int32)
+    sizes, bars = np.zeros(n_asked, np.int32), np.full(n_asked, -np.inf, np.float32)
+    for cluster in clusters:
+        start, stop = stored.bounds[cluster : cluster + 2].tolist()
+        products = asked.vectors @ stored.vectors[start:stop].T
+        inverted.offer_scores(scores, found, sizes, bars, products, start)
+    inverted.keep_best(scores, found, sizes, n_first)
+    distances, ids = empty_heaps(n_asked, k, np.iinfo(np.int32).max)
+    inverted.nearest_found(distances, ids, found, sizes, n_first, asked[1:], stored[1:5])
+    sort_heaps(distances, ids)
+    candidates = np.empty((n_asked, n_candidates), np.int32)
+    inverted.keep_best(scores, found, sizes, min(n_candidates + 1, n_kept))
+    inverted.fill_candidates(candidates, ids, found, sizes, asked.cells, stored.cells)
+    return Near(NeighborLists(ids, distances), candidates)
 
 
 class InvertedSearch:
@@ -119,23 +174,27 @@ class InvertedSearch:
 
     def nearest(self, rows: Ints, k: int) -> NeighborLists:
         """Return about the ``k`` nearest cells of each of the cells ``rows``."""
-        from lazymu.kernels.neighbors import sort_heaps
+        return self.near(rows, k, 0).lists
 
-        reach = self.reach(k)
-        distances, ids = empty_heaps(len(rows), k, len(self._X))
+    def near(self, rows: Ints, k: int, n_candidates: int) -> Near:
+        """Return about the ``k`` nearest cells of each of the cells ``rows``, and candidates.
+
+        Those beyond the first ``k`` are chosen by float32 products alone.
+        """
+        reach = self.reach(max(k, n_candidates))
+        distances, ids = np.empty((len(rows), k)), np.empty((len(rows), k), np.int32)
+        candidates = np.empty((len(rows), n_candidates), np.int32)
         by_place = np.argsort(self._place[rows], kind="stable")
         groups = self._groups(self._place[rows[by_place]])
 
         def search(first: int, last: int) -> None:
             for start, stop in groups[first:last]:
                 out = by_place[start:stop]
-                heaps, lists = empty_heaps(stop - start, k, len(self._X))
-                self._scan(rows[out], heaps, lists, reach)
-                sort_heaps(heaps, lists)
-                distances[out], ids[out] = heaps, lists
+                found = self._scan(rows[out], k, n_candidates, reach)
+                (ids[out], distances[out]), candidates[out] = found
 
         for_row_blocks(search, 0, len(groups), 1)
-        return NeighborLists(ids, np.sqrt(distances, out=distances))
+        return Near(NeighborLists(ids, np.sqrt(distances, out=distances)), candidates)
 
     def _groups(self, places: Ints) -> list[tuple[int, int]]:
         """Return the runs of sorted places that lie in one cluster, none longer than a tile."""
@@ -155,26 +214,17 @@ class InvertedSearch:
         nearest: list[int] = order[: max(n_near, n_enough)].tolist()
         return nearest
 
-    def _scan(self, rows: Ints, distances: Float64s, ids: Ints, reach: float) -> None:
-        """Fill the heaps of cells of one cluster from the clusters near it."""
-        from lazymu.kernels.inverted import finish_lists, offer_scores
-
+    def _scan(self, rows: Ints, k: int, n_candidates: int, reach: float) -> Near:
+        """Return what cells of one cluster find in those near it; distances are squared."""
         places = self._place[rows]
         home = self._home[places[0]]
-        queries = self._vectors[places]
-        queries[:, -1] = 1
-        capacity = 2 * (ids.shape[1] + SPARE)
-        scores = np.empty((len(rows), capacity), np.float32)
-        found = np.empty(scores.shape, np.int32)
-        sizes, bars = np.zeros(len(rows), np.int32), np.full(len(rows), -np.inf, np.float32)
-        for cluster in self._scanned(home, reach, ids.shape[1] + 1):
-            start, stop = self._partition.bounds[cluster : cluster + 2].tolist()
-            products = queries @ self._vectors[start:stop].T
-            offer_scores(scores, found, sizes, bars, products, start)
-        finish_lists(
-            *(distances, ids, rows, scores, found, sizes),
-            *(self._partition.cells, self._X, self._scale),
-        )
+        vectors = self._vectors[places]
+        vectors[:, -1] = 1
+        cells = self._partition.cells
+        asked = Asked(vectors, self._X, self._scale, rows.astype(np.int32), rows.astype(np.int32))
+        stored = Stored(self._vectors, self._X, self._scale, cells, cells, self._partition.bounds)
+        clusters = self._scanned(home, reach, max(k, n_candidates) + 1)
+        return scan(asked, stored, clusters, k, n_candidates)
 
 
 def _standard(X: Floats, scale: Float64s, rows: Ints, center: Float64s, unit: float) -> Floats:

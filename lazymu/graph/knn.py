@@ -10,7 +10,7 @@ import numpy as np
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.checks import as_embedding, require_at_least, require_choice
 from lazymu.graph.inverted import InvertedSearch
-from lazymu.graph.search import DescentSearch, ExactSearch, MetricSearch, NeighborLists, Search
+from lazymu.graph.search import DescentSearch, ExactSearch, MetricSearch, Near, NeighborLists, Search
 from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Array, Float64s, Floats, Ints
 
@@ -138,20 +138,20 @@ def search_all(search: Search, n_cells: int, k: int, label: str) -> NeighborList
     """Return the ``k`` nearest cells of all cells; progress is told under ``label``."""
     indices, distances = np.empty((n_cells, k), np.int32), np.empty((n_cells, k))
     for rows, found in search_blocks(search, n_cells, k, label):
-        indices[rows], distances[rows] = found
+        indices[rows], distances[rows] = found.lists
     return NeighborLists(indices, distances)
 
 
 def search_blocks(
-    search: Search, n_cells: int, k: int, label: str
-) -> Iterator[tuple[Ints, NeighborLists]]:
-    """Yield runs of cells with their ``k`` nearest, until all have been asked for."""
+    search: Search, n_cells: int, k: int, label: str, n_candidates: int = 0
+) -> Iterator[tuple[Ints, Near]]:
+    """Yield runs of cells with what is near them, until all have been asked for."""
     order, starts = search.order, range(0, n_cells, BLOCK_CELLS)
     token = f"{label} {id(order)}"
     with reporting(token, label, len(starts), n_cells * k):
         for start in starts:
             rows = order[start : start + BLOCK_CELLS]
-            yield rows, search.nearest(rows, k)
+            yield rows, search.near(rows, k, n_candidates)
             advance(token, len(rows) * k)
 
 

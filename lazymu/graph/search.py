@@ -27,6 +27,14 @@ class NeighborLists(NamedTuple):
     """Shape (n, k)."""
 
 
+class Near(NamedTuple):
+    """The nearest cells of some cells, in order, and more cells that are near."""
+
+    lists: NeighborLists
+    candidates: Ints
+    """int32, with those of the lists, in no order."""
+
+
 class Search(Protocol):
     """A search among the rows of an embedding."""
 
@@ -37,13 +45,19 @@ class Search(Protocol):
     def nearest(self, rows: Ints, k: int) -> NeighborLists:
         """Return the ``k`` nearest cells of each of the cells ``rows``."""
 
+    def near(self, rows: Ints, k: int, n_candidates: int) -> Near:
+        """Return the ``k`` nearest cells of each of the cells ``rows``, and candidates."""
+        found = self.nearest(rows, max(k, n_candidates))
+        lists = NeighborLists(found.indices[:, :k], found.distances[:, :k])
+        return Near(lists, found.indices[:, :n_candidates])
+
 
 def empty_heaps(n_rows: int, k: int, n_cells: int) -> tuple[Float64s, Ints]:
     """Return heaps of distances and ids that any cell enters."""
     return np.full((n_rows, k), np.inf), np.full((n_rows, k), n_cells, np.int32)
 
 
-class ExactSearch:
+class ExactSearch(Search):
     """The exact Euclidean neighbours of ``scale[i] * X[i]``.
 
     Tiles of float32 products say which pairs are too far; the distances of the others are
@@ -99,7 +113,7 @@ class ExactSearch:
         return NeighborLists(ids, np.sqrt(distances))
 
 
-class MetricSearch:
+class MetricSearch(Search):
     """The exact neighbours in any metric that scikit-learn knows, by full rows of distances."""
 
     def __init__(self, X: Floats, metric: str) -> None:
@@ -127,7 +141,7 @@ class MetricSearch:
         return NeighborLists(ids, distances)
 
 
-class DescentSearch:
+class DescentSearch(Search):
     """Approximate neighbours by nearest-neighbour descent (pynndescent), for its seed the same.
 
     Lists of ``n_built`` neighbours, the most that can be asked for, are built at once, and the

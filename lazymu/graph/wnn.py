@@ -117,8 +117,8 @@ def weighted_neighbors(
 
     Each modality is searched once, for its candidates, of which the nearest are its lists. Peak
     memory is the embeddings, one float32 copy of each, and some ``16 k M`` bytes a cell. Candidates
-    (``4 n_multineighbors`` bytes a cell and modality) are kept in memory up to an eighth of the
-    limit, else in a temporary file; 16,384 cells' are looked at together.
+    (``4 n_multineighbors`` bytes a cell and modality) are kept in memory up to a sixteenth of
+    the limit, else in a temporary file; 8,192 cells' are looked at together.
 
     References
     ----------
@@ -158,7 +158,7 @@ def weighted_neighbors(
         own = found.lists if given is None else view.reorder(given)
         if given is None and is_approximate(method, len(view.X)):
             recall[mod] = sampled_recall(view.X, own, scale=view.scale)
-        sigma = bandwidths(view, own, n_bandwidth_neighbors, flavor)
+        sigma = bandwidths(view, own, n_bandwidth_neighbors, flavor, found.candidates.order)
         fits.append(Fitted(view, found.candidates, own, sigma))
     return_freed()
     if weights is None:

@@ -7,7 +7,7 @@ is selected, so that a candidate costs a comparison and seldom more.
 from __future__ import annotations
 
 from lazymu.kernels.jit import kernel
-from lazymu.kernels.neighbors import RUN, replace_farthest, squared_distance
+from lazymu.kernels.neighbors import RUN, replace_farthest, square_between
 from lazymu.kernels.panels import any_above
 from lazymu.typing import Float64s, Floats, Ints
 
@@ -66,32 +66,67 @@ def offer_scores(
 
 
 @kernel
-def finish_lists(
+def keep_best(scores: Floats, found: Ints, sizes: Ints, n_first: int) -> None:
+    """Reduce full buffers to half; their ``n_first`` best come first."""
+    n_kept = scores.shape[1] // 2
+    for a in range(len(sizes)):
+        if sizes[a] > n_kept:
+            select_best(scores[a], found[a], sizes[a], n_kept)
+            sizes[a] = n_kept
+        if sizes[a] > n_first:
+            select_best(scores[a], found[a], sizes[a], n_first)
+
+
+@kernel
+def nearest_found(
     distances: Float64s,
     ids: Ints,
-    rows: Ints,
-    scores: Floats,
     found: Ints,
     sizes: Ints,
-    cells: Ints,
-    X: Floats,
-    scale: Float64s,
+    n_first: int,
+    asked: tuple[Floats, Float64s, Ints, Ints],
+    stored: tuple[Floats, Float64s, Ints, Ints],
 ) -> None:
-    """Fill the heaps of cells ``rows`` with the best of their buffers, by exact squared distances.
+    """Fill heaps with the nearest of the first places found, by exact squared distances.
 
-    ``found`` holds places; ``cells`` are the cells that stand there. A cell is not in its own list.
+    ``asked`` and ``stored`` are vectors, their factors, and for each asking cell, and each place,
+    its row of these and its name. A cell is not in its own list.
     """
+    X, scale, rows, names = asked
+    Y, other_scale, other_rows, other_names = stored
     k = ids.shape[1]
-    n_kept = scores.shape[1] // 2
-    for a in range(len(rows)):
-        n = sizes[a]
-        if n > n_kept:
-            select_best(scores[a], found[a], n, n_kept)
-            n = n_kept
-        for t in range(n):
-            j = cells[found[a, t]]
-            if j == rows[a]:
+    for a in range(len(found)):
+        i = rows[a]
+        for t in range(min(sizes[a], n_first)):
+            j, name = other_rows[found[a, t]], other_names[found[a, t]]
+            if name == names[a]:
                 continue
-            distance = squared_distance(X, scale, rows[a], j)
-            if distance < distances[a, 0] or (distance == distances[a, 0] and j < ids[a, 0]):
-                replace_farthest(distances[a], ids[a], k, distance, j)
+            distance = square_between(X, i, scale[i], Y, j, other_scale[j])
+            if distance < distances[a, 0] or (distance == distances[a, 0] and name < ids[a, 0]):
+                replace_farthest(distances[a], ids[a], k, distance, name)
+
+
+@kernel
+def fill_candidates(
+    candidates: Ints, lists: Ints, found: Ints, sizes: Ints, own: Ints, names: Ints
+) -> None:
+    """Write the names in the lists, then those of places found, each once, but a cell's own.
+
+    Negative where there are no more.
+    """
+    width = candidates.shape[1]
+    n_listed = min(lists.shape[1], width)
+    for a in range(len(found)):
+        candidates[a, :n_listed] = lists[a, :n_listed]
+        n = n_listed
+        for t in range(sizes[a]):
+            name = names[found[a, t]]
+            if n == width:
+                break
+            listed = name == own[a]
+            for s in range(n_listed):
+                listed |= name == lists[a, s]
+            if not listed:
+                candidates[a, n] = name
+                n += 1
+        candidates[a, n:] = -1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lazymu.kernels.jit import kernel
-from lazymu.kernels.panels import any_above
+from lazymu.kernels.panels import LANES, any_above, squares_apart
 from lazymu.typing import Array, Float64s, Floats, Ints
 
 RUN = 32
@@ -18,25 +18,21 @@ RUN = 32
 
 
 @kernel
-def squared_distance(X: Floats, scale: Float64s, i: int, j: int) -> float:
-    """Return ``sum_c (scale_i X_ic - scale_j X_jc)^2``, in four sums that run side by side."""
-    a, b = scale[i], scale[j]
+def square_between(X: Floats, i: int, a: float, Y: Floats, j: int, b: float) -> float:
+    """Return ``sum_c (a X_ic - b Y_jc)^2``, in float64."""
     n = X.shape[1]
-    whole = n - n % 4
-    s0 = s1 = s2 = s3 = 0.0
-    for c in range(0, whole, 4):
-        u0 = X[i, c] * a - X[j, c] * b
-        u1 = X[i, c + 1] * a - X[j, c + 1] * b
-        u2 = X[i, c + 2] * a - X[j, c + 2] * b
-        u3 = X[i, c + 3] * a - X[j, c + 3] * b
-        s0 += u0 * u0
-        s1 += u1 * u1
-        s2 += u2 * u2
-        s3 += u3 * u3
+    whole = n - n % LANES
+    total = squares_apart(X, i, a, Y, j, b, whole)
     for c in range(whole, n):
-        u0 = X[i, c] * a - X[j, c] * b
-        s0 += u0 * u0
-    return (s0 + s1) + (s2 + s3)
+        apart = X[i, c] * a - Y[j, c] * b
+        total += apart * apart
+    return total
+
+
+@kernel
+def squared_distance(X: Floats, scale: Float64s, i: int, j: int) -> float:
+    """Return ``sum_c (scale_i X_ic - scale_j X_jc)^2``, in float64."""
+    return square_between(X, i, scale[i], X, j, scale[j])
 
 
 @kernel

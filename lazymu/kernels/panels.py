@@ -46,13 +46,21 @@ class _Panel:
         loaded.align = self._alignment
         return loaded
 
+    def scaled(self, row: Any, factor: Any) -> Any:
+        """Return a row of the panel, in float64, times a number."""
+        builder, doubles = self._builder, ir.VectorType(ir.DoubleType(), self.vector.count)
+        loaded = self.load(row)
+        if loaded.type != doubles:
+            loaded = builder.fpext(loaded, doubles)
+        return builder.fmul(loaded, self.spread(factor, doubles))
+
     def store(self, value: Any, row: Any) -> None:
         """Replace a row of the panel."""
         self._builder.store(value, self._place(row)).align = self._alignment
 
-    def spread(self, value: Any) -> Any:
-        """Return the vector of a number repeated."""
-        none = ir.Constant(self.vector, ir.Undefined)
+    def spread(self, value: Any, vector: Any = None) -> Any:
+        """Return the vector of a number repeated, of the matrix's dtype if no other is given."""
+        none = ir.Constant(vector or self.vector, ir.Undefined)
         first = self._builder.insert_element(none, value, ir.Constant(ir.IntType(32), 0))
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
         return self._builder.shuffle_vector(first, none, lanes)
@@ -69,10 +77,11 @@ def _item(context: Any, builder: Any, kind: Any, array: Any, at: Any, wanted: An
     return context.cast(builder, builder.load(builder.gep(first, [at])), kind.dtype, wanted)
 
 
-def _signature(result: Any, kinds: Sequence[Any], width: Any) -> Any:
+def _signature(result: Any, kinds: Sequence[Any], width: Any = None) -> Any:
     """Return the signature for contiguous arrays and a width known beforehand, else None."""
     contiguous = all(kind.layout == "C" for kind in kinds if isinstance(kind, types.Array))
-    return result(*kinds) if contiguous and isinstance(width, types.IntegerLiteral) else None
+    known = width is None or isinstance(width, types.IntegerLiteral)
+    return result(*kinds) if contiguous and known else None
 
 
 @generated
@@ -151,3 +160,49 @@ def any_above(_: Any, matrix: Any, i: Any, c: Any, width: Any, bar: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return signature and (signature, generate)
+
+
+LANES = 8
+"""Doubles that differences of two rows are summed in, side by side."""
+
+
+@generated
+def squares_apart(_: Any, X: Any, i: Any, a: Any, Y: Any, j: Any, b: Any, stop: Any) -> Any:
+    """Return ``sum_c (a X[i, c] - b Y[j, c])^2``, ``c < stop``, in float64.
+
+    ``stop`` is a multiple of `LANES`; terms are added in the same order on every processor.
+    """
+    at, double = types.intp, types.float64
+    signature = _signature(double, (X, at, double, Y, at, double, at))
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        here, row, scale, there, other_row, other_scale, end = args
+        sums = ir.VectorType(ir.DoubleType(), LANES)
+        total = cgutils.alloca_once_value(builder, ir.Constant(sums, [0.0] * LANES))
+        first, step = ir.Constant(end.type, 0), ir.Constant(end.type, LANES)
+        with cgutils.for_range_slice(builder, first, end, step) as (column, _):
+            one = _Panel(context, builder, X, here, column, LANES).scaled(row, scale)
+            other = _Panel(context, builder, Y, there, column, LANES)
+            apart = builder.fsub(one, other.scaled(other_row, other_scale))
+            builder.store(builder.fadd(builder.load(total), builder.fmul(apart, apart)), total)
+        return _folded(builder, builder.load(total))
+
+    return signature and (signature, generate)
+
+
+def _folded(builder: Any, vector: Any) -> Any:
+    """Return the sum of a vector's numbers, halves added to halves."""
+    none = ir.Constant(vector.type, ir.Undefined)
+    count = vector.type.count
+    while count > 1:
+        count //= 2
+        lower, upper = (
+            builder.shuffle_vector(
+                *(vector, none),
+                ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(k, k + count))),
+            )
+            for k in (0, count)
+        )
+        vector = builder.fadd(lower, upper)
+        none = ir.Constant(vector.type, ir.Undefined)
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))

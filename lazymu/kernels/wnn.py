@@ -89,6 +89,7 @@ def seurat_bandwidths(
     out: Float64s,
     start: int,
     stop: int,
+    order: Ints,
     X: Floats,
     scale: Float64s,
     lists: Ints,
@@ -97,7 +98,7 @@ def seurat_bandwidths(
     offset: Float64s,
     n_wanted: int,
 ) -> None:
-    """Write the bandwidths of rows ``start`` to ``stop`` as Seurat defines them.
+    """Write the bandwidths of rows ``order[start:stop]`` as Seurat defines them.
 
     A row is its own neighbour. Of the rows with the least Jaccard index above 0 (it ascends with
     the number of shared neighbours, all lists being equally long), ``n_wanted`` and every tie with
@@ -106,7 +107,8 @@ def seurat_bandwidths(
     n, k = lists.shape
     counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
     tally, excess = np.empty(k + 2, np.int64), np.empty(n, np.float64)
-    for i in range(start, stop):
+    for at in range(start, stop):
+        i = order[at]
         n_met = count_shared(counts, met, i, lists, indptr, rows, 1)
         limit = fewest_shared(tally, counts, met, n_met, n_wanted)
         n_taken = 0
@@ -130,6 +132,7 @@ def muon_bandwidths(
     out: Float64s,
     start: int,
     stop: int,
+    order: Ints,
     X: Floats,
     scale: Float64s,
     lists: Ints,
@@ -137,7 +140,7 @@ def muon_bandwidths(
     rows: Ints,
     n_wanted: int,
 ) -> None:
-    """Write the bandwidths of rows ``start`` to ``stop`` as muon means them.
+    """Write the bandwidths of rows ``order[start:stop]`` as muon means them.
 
     A row is no neighbour of its own. The mean distance of the ``n_wanted`` others with the least
     Jaccard index above 0, of equal ones the farthest; 0 where no other shares a neighbour.
@@ -145,7 +148,8 @@ def muon_bandwidths(
     n, k = lists.shape
     counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
     tally, tied = np.empty(k + 1, np.int64), np.empty(n, np.float64)
-    for i in range(start, stop):
+    for at in range(start, stop):
+        i = order[at]
         n_met = count_shared(counts, met, i, lists, indptr, rows, 0)
         # Row i shares all its neighbours with itself, and is not meant.
         counts[i] = 0
@@ -209,15 +213,25 @@ def prediction_errors(
 
 @kernel
 def drop_repeated(candidates: Ints) -> None:
-    """Sort each row; put -1 in the place of a cell that stands in it once more."""
+    """Put -1 in the place of a cell that stands in its row before."""
+    size = 16
+    while size < 2 * candidates.shape[1]:
+        size *= 2
+    # An open-addressed table of the row's cells; Knuth's multiplier spreads runs of numbers.
+    table, mask = np.empty(size, candidates.dtype), size - 1
     for a in range(len(candidates)):
-        candidates[a].sort()
-        last = -1
+        table[:] = -1
         for b in range(candidates.shape[1]):
-            if candidates[a, b] == last:
+            j = candidates[a, b]
+            if j < 0:
+                continue
+            at = (np.int64(j) * 2654435761 >> 16) & mask
+            while table[at] >= 0 and table[at] != j:
+                at = (at + 1) & mask
+            if table[at] == j:
                 candidates[a, b] = -1
             else:
-                last = candidates[a, b]
+                table[at] = j
 
 
 @kernel
@@ -237,17 +251,18 @@ def add_affinities(
     ``candidates`` holds a row of cells for each of ``cells``, negative for none. ``weight`` is by
     cell; ``offset`` and ``sigma`` by the modality's row. Cells without a row add nothing.
     """
+    squares = np.empty(candidates.shape[1])
     for a in range(len(cells)):
         i = row_of[cells[a]]
         if i < 0:
             continue
+        # Distances first: loads of several rows are then under way at once.
         for b in range(candidates.shape[1]):
             j = row_of[candidates[a, b]] if candidates[a, b] >= 0 else -1
-            if j >= 0:
-                distance = np.sqrt(squared_distance(X, scale, i, j))
-                affinities[a, b] += weight[cells[a]] * np.exp(
-                    -max(0.0, distance - offset[i]) / sigma[i]
-                )
+            squares[b] = squared_distance(X, scale, i, j) if j >= 0 else np.inf
+        for b in range(candidates.shape[1]):
+            excess = max(0.0, np.sqrt(squares[b]) - offset[i])
+            affinities[a, b] += weight[cells[a]] * np.exp(-excess / sigma[i])
 
 
 @kernel

@@ -136,8 +136,8 @@ def neighbors(
     threads.
 
     Passes over X: none, or one where ``X`` itself is the embedding. Peak memory: the embeddings
-    twice, and some ``16 k`` bytes a cell and modality. Joint candidates that take more than an
-    eighth of the limit are in a temporary file.
+    twice, and some ``16 k`` bytes a cell and modality. Joint candidates that take more than a
+    sixteenth of the limit are in a temporary file.
 
     References
     ----------
