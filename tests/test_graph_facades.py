@@ -304,7 +304,9 @@ def test_neighbors__scanpy_reads_the_joint_graph(tmp_path: Path) -> None:
         ({"metric": "cosine"}, ArgumentError, "distances are Euclidean"),
         ({"method": "gauss"}, ArgumentError, "'gauss'"),
         ({"transformer": "rapids"}, ArgumentError, "'rapids'"),
-        ({"knn": False}, ArgumentError, "knn=False"),
+        ({"knn": False}, ArgumentError, "no kernel over all of them"),
+        ({"knn": "annoy"}, ArgumentError, "'auto', 'exact', 'inverted', 'sharded', 'pynndescent'"),
+        ({"knn": "exact", "transformer": "sklearn"}, ArgumentError, "name two searches"),
         ({"flavor": "scarf"}, ArgumentError, "'seurat', 'muon'"),
         ({"weights": {"rna": 1}}, ArgumentError, "in use are rna, atac"),
         ({"weights": {"rna": 1, "atac": "x"}}, MissingResultError, "joint obs has no such column"),
@@ -315,6 +317,20 @@ def test_neighbors__scanpy_reads_the_joint_graph(tmp_path: Path) -> None:
 def test_neighbors__unusable_arguments(arguments: dict, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         mu.pp.neighbors(multimodal(40), **arguments)
+
+
+@pytest.mark.parametrize("knn", ["exact", "inverted", "sharded", "pynndescent"])
+def test_neighbors__searches_by_name(knn: str) -> None:
+    """All of them find nearly the same; who is approximate says how much."""
+    mdata, exact = multimodal(2000), multimodal(2000)
+    mu.pp.neighbors(exact)
+    mu.pp.neighbors(mdata, knn=knn)
+    assert ("recall" in mdata.uns["neighbors"]) == (knn != "exact")
+    found, expected = (data.obsp["distances"] > 0 for data in (mdata, exact))
+    assert found.multiply(expected).sum() > 0.95 * expected.sum()
+    with_word = multimodal(2000)
+    mu.pp.neighbors(with_word, knn=True)
+    np.testing.assert_array_equal(with_word.obsp["distances"].data, exact.obsp["distances"].data)
 
 
 def test_neighbors__unusable_data() -> None:

@@ -214,4 +214,5 @@ def test_inverted_search__candidates_hold_the_lists(k: int) -> None:
     assert not (near.candidates == rows[:, None]).any()
     assert shared(near.candidates, exact.indices[rows]) > 0.97
     for listed, candidates in zip(near.lists.indices, near.candidates, strict=True):
-        assert set(listed) <= set(candidates) and len(set(candidates)) == 40
+        assert set(listed) <= set(candidates)
+        assert len(set(candidates)) == 40

@@ -182,7 +182,9 @@ def test_nearest_neighbors__unusable_arguments() -> None:
         nearest_neighbors(X, 0)
     with pytest.raises(ArgumentError, match=r"`metric` is 'cosine'.*Euclidean.*method=.auto."):
         nearest_neighbors(X, 2, metric="cosine", method="inverted")
-    with pytest.raises(ArgumentError, match="'auto', 'exact', 'inverted', 'pynndescent'"):
+    with pytest.raises(
+        ArgumentError, match="'auto', 'exact', 'inverted', 'sharded', 'pynndescent'"
+    ):
         nearest_neighbors(X, 2, method="annoy")  # type: ignore[arg-type]  # the point of the test
 
 

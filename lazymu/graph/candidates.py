@@ -13,7 +13,6 @@ from lazymu.stream.paged import PagedArray
 from lazymu.stream.plan import working_bytes
 from lazymu.typing import Ints
 
-
 PAGED_ROWS = 256
 """Lists read from a file at a time: Linux maps up to 64 kB around each, 16 MB in all."""
 

@@ -10,17 +10,24 @@ import numpy as np
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.checks import as_embedding, require_at_least, require_choice
 from lazymu.graph.inverted import InvertedSearch
-from lazymu.graph.search import DescentSearch, ExactSearch, MetricSearch, Near, NeighborLists, Search
+from lazymu.graph.search import (
+    DescentSearch,
+    ExactSearch,
+    MetricSearch,
+    Near,
+    NeighborLists,
+    Search,
+)
+from lazymu.graph.sharded import ShardedSearch
 from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Array, Float64s, Floats, Ints
 
-Method: TypeAlias = Literal["auto", "exact", "inverted", "pynndescent"]
+Method: TypeAlias = Literal["auto", "exact", "inverted", "sharded", "pynndescent"]
 EXACT_MAX_CELLS = 20_000
 """Cells up to which "auto" is exact: there it takes some seconds, and little more than else."""
-BLOCK_CELLS = 1 << 14
 SAMPLE_RUNS, SAMPLE_RUN = 8, 32
 """Cells whose lists are compared with exact ones: runs of neighbours in the order of the rows."""
-METHODS = ("auto", "exact", "inverted", "pynndescent")
+METHODS: tuple[Method, ...] = ("auto", "exact", "inverted", "sharded", "pynndescent")
 
 
 def nearest_neighbors(
@@ -40,11 +47,13 @@ def nearest_neighbors(
     n_neighbors
         Neighbours of each cell, the cell itself not counted. At most n - 1 are there to be found.
     metric
-        Of scikit-learn's metrics (exact) or pynndescent's; ``"inverted"`` is Euclidean.
+        Of scikit-learn's metrics (exact) or pynndescent's; ``"inverted"`` and ``"sharded"``
+        are Euclidean.
     method
         ``"exact"``: in float64, equal distances in order of the cells. ``"inverted"``: among the
         cells of the k-means clusters near a cell's own, so many that 99 % of a sample's neighbours
-        are found. ``"pynndescent"``: nearest-neighbour descent. ``"auto"``: exact up to 20,000
+        are found. ``"sharded"``: the same by Dask tasks, each with a shard of the cells, for a
+        cluster. ``"pynndescent"``: nearest-neighbour descent. ``"auto"``: exact up to 20,000
         cells, then inverted, or pynndescent where the metric is another.
     random_state
         Seed of the approximate search.
@@ -146,18 +155,19 @@ def search_blocks(
     search: Search, n_cells: int, k: int, label: str, n_candidates: int = 0
 ) -> Iterator[tuple[Ints, Near]]:
     """Yield runs of cells with what is near them, until all have been asked for."""
-    order, starts = search.order, range(0, n_cells, BLOCK_CELLS)
-    token = f"{label} {id(order)}"
-    with reporting(token, label, len(starts), n_cells * k):
-        for start in starts:
-            rows = order[start : start + BLOCK_CELLS]
+    blocks = list(search.blocks())
+    token = f"{label} {id(blocks)}"
+    with reporting(token, label, len(blocks), n_cells * k):
+        for rows in blocks:
             yield rows, search.near(rows, k, n_candidates)
             advance(token, len(rows) * k)
 
 
 def is_approximate(method: str, n_cells: int) -> bool:
     """Return whether a method searches so many cells approximately."""
-    return method in ("inverted", "pynndescent") or (method == "auto" and n_cells > EXACT_MAX_CELLS)
+    if method == "auto":
+        return n_cells > EXACT_MAX_CELLS
+    return method != "exact"
 
 
 def make_search(
@@ -172,11 +182,13 @@ def make_search(
     """Return a search among the rows ``scale[i] * X[i]`` that suits their number and the metric."""
     require_choice("method", method, METHODS)
     euclidean = metric == "euclidean"
-    if method == "inverted" and not euclidean:
+    if method in ("inverted", "sharded") and not euclidean:
         rule, fix = "an inverted file is searched by Euclidean distance", 'pass method="auto"'
         raise ArgumentError(explain("metric", repr(metric), rule, fix))
     if is_approximate(method, len(X)) and len(X) > n_built + 1:
         if method == "pynndescent" or not euclidean:
             return DescentSearch(X, scale, metric, n_built, random_state)
+        if method == "sharded":
+            return ShardedSearch(X, scale, random_state)
         return InvertedSearch(X, scale, random_state)
     return ExactSearch(X, scale) if euclidean else MetricSearch(X * scale[:, None], metric)

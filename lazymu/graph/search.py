@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ from lazymu.settings import settings
 from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import Float64s, Floats, Ints
 
+BLOCK_CELLS = 1 << 14
+"""Cells that are asked for at a time."""
 TILE_ROWS = 128
 TILE_COLS = 4096
 """A tile of products, 2 MB, and the rows that it is of stay in a core's cache."""
@@ -44,6 +47,11 @@ class Search(Protocol):
 
     def nearest(self, rows: Ints, k: int) -> NeighborLists:
         """Return the ``k`` nearest cells of each of the cells ``rows``."""
+
+    def blocks(self) -> Iterator[Ints]:
+        """Yield all cells, so many as are asked for at a time."""
+        for start in range(0, len(self.order), BLOCK_CELLS):
+            yield self.order[start : start + BLOCK_CELLS]
 
     def near(self, rows: Ints, k: int, n_candidates: int) -> Near:
         """Return the ``k`` nearest cells of each of the cells ``rows``, and candidates."""

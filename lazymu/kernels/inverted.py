@@ -6,6 +6,8 @@ is selected, so that a candidate costs a comparison and seldom more.
 
 from __future__ import annotations
 
+import numpy as np
+
 from lazymu.kernels.jit import kernel
 from lazymu.kernels.neighbors import RUN, replace_farthest, square_between
 from lazymu.kernels.panels import any_above
@@ -107,26 +109,35 @@ def nearest_found(
 
 
 @kernel
-def fill_candidates(
-    candidates: Ints, lists: Ints, found: Ints, sizes: Ints, own: Ints, names: Ints
-) -> None:
-    """Write the names in the lists, then those of places found, each once, but a cell's own.
+def name_found(found: Ints, scores: Floats, sizes: Ints, own: Ints, names: Ints) -> None:
+    """Put the cells' names in the place of places; -1, of no score, for a cell itself and none."""
+    for a in range(len(found)):
+        for t in range(found.shape[1]):
+            name = names[found[a, t]] if t < sizes[a] else own[a]
+            if name == own[a]:
+                scores[a, t] = -np.inf
+                name = -1
+            found[a, t] = name
 
-    Negative where there are no more.
+
+@kernel
+def fill_candidates(candidates: Ints, lists: Ints, names: Ints) -> None:
+    """Write the cells of the lists, then the others named, each once; -1 where there are no more.
+
+    A negative name stands for none.
     """
     width = candidates.shape[1]
     n_listed = min(lists.shape[1], width)
-    for a in range(len(found)):
+    for a in range(len(names)):
         candidates[a, :n_listed] = lists[a, :n_listed]
         n = n_listed
-        for t in range(sizes[a]):
-            name = names[found[a, t]]
+        for t in range(names.shape[1]):
             if n == width:
                 break
-            listed = name == own[a]
+            listed = names[a, t] < 0
             for s in range(n_listed):
-                listed |= name == lists[a, s]
+                listed |= names[a, t] == lists[a, s]
             if not listed:
-                candidates[a, n] = name
+                candidates[a, n] = names[a, t]
                 n += 1
         candidates[a, n:] = -1

@@ -22,7 +22,7 @@ def square_between(X: Floats, i: int, a: float, Y: Floats, j: int, b: float) -> 
     """Return ``sum_c (a X_ic - b Y_jc)^2``, in float64."""
     n = X.shape[1]
     whole = n - n % LANES
-    total = squares_apart(X, i, a, Y, j, b, whole)
+    total: float = squares_apart(X, i, a, Y, j, b, whole)
     for c in range(whole, n):
         apart = X[i, c] * a - Y[j, c] * b
         total += apart * apart

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.bandwidth import Flavor
-from lazymu.graph.checks import as_embedding, require_at_least
+from lazymu.graph.checks import as_embedding, require_at_least, require_choice
 from lazymu.graph.connectivities import umap_connectivities
-from lazymu.graph.knn import Method, is_approximate, nearest_neighbors, sampled_recall
+from lazymu.graph.knn import METHODS, Method, is_approximate, nearest_neighbors, sampled_recall
 from lazymu.pp.embeddings import embedding_of
 from lazymu.pp.graph_results import store_graph
 from lazymu.pp.joint_graph import Weight, connect_jointly
 
 DEFAULT_NEIGHBORS = 15
-SEARCHES: dict[str | None, Method] = {
+TRANSFORMERS: dict[str | None, Method] = {
     None: "auto",
     "sklearn": "exact",
     "pynndescent": "pynndescent",
 }
+"""scanpy's names of searches."""
 
 
 def neighbors(
@@ -32,7 +34,7 @@ def neighbors(
     neighbor_keys: Mapping[str, str | None] | None = None,
     use_rep: str | Mapping[str, str] | None = None,
     n_pcs: int | Mapping[str, int] | None = None,
-    knn: bool = True,
+    knn: bool | Method = "auto",
     method: str = "umap",
     transformer: str | None = None,
     metric: str = "euclidean",
@@ -79,11 +81,14 @@ def neighbors(
         ``X_pca``, else ``X_lsi``, else ``X`` of at most 50 features.
     n_pcs
         Use the first so many components; for a MuData a mapping from modality to number too.
-    knn, method
-        Only scanpy's defaults: a neighbourhood has a size, and weights are UMAP's.
+    knn
+        How to search: "exact"; "inverted", an inverted file; "sharded", the same by Dask tasks,
+        each with a shard of the cells, for a cluster; "pynndescent"; or "auto", as scanpy's True:
+        exact up to 20,000 cells, then inverted. See :func:`lazymu.graph.knn.nearest_neighbors`.
+    method
+        Only scanpy's default: weights are UMAP's.
     transformer
-        How to search: "sklearn" (exact), "pynndescent" (approximate), or None: exact up to 20,000
-        cells, then by an inverted file (see :func:`lazymu.graph.knn.nearest_neighbors`).
+        How to search, as scanpy says it: "sklearn" (exact) or "pynndescent".
     metric
         Of distances in a modality; a joint graph's are Euclidean.
     flavor
@@ -155,10 +160,7 @@ def neighbors(
     >>> sorted(mdata.obsp), mdata.obsm["wnn_weights"].shape
     (['wnn_connectivities', 'wnn_distances'], (60, 2))
     """
-    if not knn or method != "umap" or transformer not in SEARCHES:
-        got = f"{method!r} with knn={knn}, transformer={transformer!r}"
-        rule = 'only "umap" with knn=True and transformer None, "sklearn" or "pynndescent" is there'
-        raise ArgumentError(explain("method", got, rule, "leave these arguments out"))
+    search = _search(knn, method, transformer)
     if isinstance(data, MuData):
         connect_jointly(
             data,
@@ -177,7 +179,7 @@ def neighbors(
             weights=weights,
             add_snn=add_snn,
             eps=eps,
-            method=SEARCHES[transformer],
+            method=search,
             random_state=random_state,
         )
         return
@@ -192,7 +194,6 @@ def neighbors(
     embedding = embedding_of(modality, use_rep, n_pcs)
     size = DEFAULT_NEIGHBORS if n_neighbors is None else n_neighbors
     require_at_least("n_neighbors", size, 2)
-    search = SEARCHES[transformer]
     lists = nearest_neighbors(
         embedding.values, size - 1, metric=metric, method=search, random_state=random_state
     )
@@ -202,3 +203,23 @@ def neighbors(
     params = {"n_neighbors": min(size, modality.n_obs), "metric": metric, **embedding.params()}
     graph = umap_connectivities(lists)
     store_graph(modality, key_added, lists, graph, params, random_state, recall)
+
+
+def _search(knn: bool | Method, method: str, transformer: str | None) -> Method:
+    """Return how to search, out of lazymu's argument and scanpy's."""
+    if method != "umap":
+        rule = 'the weights of edges are UMAP\'s, as with "umap"'
+        raise ArgumentError(explain("method", repr(method), rule, "leave it out"))
+    if knn is False:
+        rule = "a neighbourhood has a number of cells; there is no kernel over all of them"
+        raise ArgumentError(explain("knn", knn, rule, "leave it out"))
+    if transformer not in TRANSFORMERS:
+        rule = f"it must be {' or '.join(repr(name) for name in TRANSFORMERS)}"
+        raise ArgumentError(explain("transformer", repr(transformer), rule, "pass knn instead"))
+    if knn in (True, "auto"):
+        return TRANSFORMERS[transformer]
+    require_choice("knn", str(knn), METHODS)
+    if transformer is not None:
+        rule = "it and `knn` name two searches"
+        raise ArgumentError(explain("transformer", repr(transformer), rule, "leave out one"))
+    return cast("Method", knn)

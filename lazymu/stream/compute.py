@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask.base
 import dask.config
 import dask.threaded
+from dask.delayed import delayed
 
 from lazymu.settings import settings
 from lazymu.stream.memory import use_one_arena
@@ -27,16 +29,37 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
     return results
 
 
+def task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the delayed result of a function; the task is called by ``name`` and a number."""
+    key = f"{name.replace(' ', '-')}-{uuid.uuid4().hex}"
+    return delayed(function)(*arguments, dask_key_name=key)
+
+
 def n_parallel() -> int:
     """Return how many tasks run at the same time, on the cluster or in this process."""
+    client = _client()
+    return settings.n_threads if client is None else sum(client.nthreads().values())
+
+
+def held(values: Sequence[Any]) -> list[Any]:
+    """Return large values as tasks take them: those of a cluster are sent to its workers, once."""
+    client = _client()
+    if client is None:
+        return [delayed(value, traverse=False, pure=False) for value in values]
+    futures: list[Any] = client.scatter(list(values), hash=False)
+    return futures
+
+
+def _client() -> Any:
+    """Return the client of the active cluster, None where tasks run on this machine."""
     if not _scheduler_is_set():
-        return settings.n_threads
+        return None
     from distributed import get_client
 
     try:
-        return sum(get_client().nthreads().values())
+        return get_client()
     except ValueError:  # a scheduler set by dask.config, without a cluster
-        return settings.n_threads
+        return None
 
 
 def _threads_or_nothing() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dask.delayed import delayed
 
 from lazymu.settings import settings
 from lazymu.stream import progress
-from lazymu.stream.compute import compute, n_parallel
+from lazymu.stream.compute import compute, n_parallel, task
 from lazymu.stream.ledger import enter_pass
 from lazymu.stream.memory import return_freed
 from lazymu.stream.plan import BlockPlan, plan_blocks
@@ -90,7 +90,6 @@ def _chains(run: Run, plan: BlockPlan, label: str) -> Any:
     work; in a tree of merges, some would wait at every level.
     """
     shared = delayed(run, traverse=False, pure=False)
-    name = label.replace(" ", "-")
     n_chains = max(n_parallel(), 1)
     per_task = plan.n_blocks // (TASKS_PER_THREAD * n_chains)
     per_task = min(max(per_task, 1), BLOCKS_PER_TASK)
@@ -100,15 +99,11 @@ def _chains(run: Run, plan: BlockPlan, label: str) -> Any:
         state = None
         for start in chain.tolist():
             bounds = plan.bounds[start : start + per_task + 1]
-            state = delayed(_fold)(shared, bounds, state, dask_key_name=_key(name))
+            state = task(label, _fold, shared, bounds, state)
         if total is not None:
-            state = delayed(_combine)(shared, total, state, dask_key_name=_key(f"{name}-merge"))
+            state = task(f"{label} merge", _combine, shared, total, state)
         total = state
     return total
-
-
-def _key(name: str) -> str:
-    return f"{name}-{uuid.uuid4().hex}"
 
 
 def _fold(run: Run, bounds: Int64s, states: tuple[Any, ...] | None) -> tuple[Any, ...]:
