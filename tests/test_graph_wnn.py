@@ -11,7 +11,9 @@ import mudata as md
 import numpy as np
 import pytest
 import scanpy as sc
+from scipy.spatial.distance import cdist
 from scipy.special import softmax
+from sklearn.decomposition import PCA
 
 from lazymu.errors import ArgumentError
 from lazymu.graph import affinity
@@ -82,7 +84,7 @@ class Oracle:
                 lengths = np.linalg.norm(X, axis=1, keepdims=True)
                 X = np.where(lengths == 0, 0.0, X / np.where(lengths == 0, 1.0, lengths))
             self.X[name] = X
-            self.D[name] = np.sqrt(((X[:, None] - X[None]) ** 2).sum(axis=2))
+            self.D[name] = cdist(X, X)
             np.fill_diagonal(self.D[name], np.nan)
         self.n = len(X)
         self.present = {r: ~np.isnan(X[:, 0]) for r, X in self.X.items()}
@@ -91,6 +93,7 @@ class Oracle:
             r: np.nanmin(np.where(self.present[r][:, None], self.D[r], 0), axis=1)
             for r in self.names
         }
+        self.shared = {r: self.shared_neighbors(r) for r in self.names}
         self.sigma = {r: np.array([self.width(r, i) for i in range(self.n)]) for r in self.names}
 
     def nearest(self, r: str, i: int, k: int) -> np.ndarray:
@@ -99,11 +102,17 @@ class Oracle:
         order = np.argsort(self.D[r][i], kind="stable")
         return order[: min(k, np.sum(~np.isnan(self.D[r][i])))]
 
+    def shared_neighbors(self, r: str) -> np.ndarray:
+        """Return how many neighbours each two cells share, with Seurat themselves too."""
+        A = self.seurat * np.eye(self.n, dtype=np.float32)
+        for i, near in enumerate(self.near[r]):
+            A[i, near] = 1
+        return A @ A.T
+
     def width(self, r: str, i: int) -> float:
         if not self.present[r][i]:
             return np.nan
-        sets = [set(near) | ({j} if self.seurat else set()) for j, near in enumerate(self.near[r])]
-        shared = np.array([len(sets[i] & other) for other in sets])
+        shared = self.shared[r][i]
         distance = np.where(np.arange(self.n) == i, 0.0, self.D[r][i])
         if self.seurat:
             excess = np.maximum(0, distance - self.d1[r][i])
@@ -226,6 +235,52 @@ def test_weighted_neighbors__order_of_a_modality_does_not_matter() -> None:
     found = weighted_neighbors(shuffled, {"rna": np.arange(300), "prot": np.argsort(order)})
     for name, value in found._asdict().items():
         np.testing.assert_array_equal(value, getattr(expected, name))
+
+
+def incomplete_and_shuffled(
+    embeddings: Mapping[str, np.ndarray], seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return them without a tenth of the first one's cells, the last one's in another order."""
+    rng = np.random.default_rng(seed)
+    first, *_, last = embeddings
+    n = len(embeddings[first])
+    positions = without(n, {r: np.array([], int) for r in embeddings})
+    positions |= without(n, {first: rng.choice(n, n // 10, replace=False)})
+    order = rng.permutation(n)
+    positions[last] = np.argsort(order)
+    kept = dict(embeddings)
+    kept[first], kept[last] = embeddings[first][positions[first] >= 0], embeddings[last][order]
+    return kept, positions
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("dims", [{"rna": 20, "prot": 8}, {"rna": 15, "atac": 12, "prot": 6}])
+def test_weighted_neighbors__thousands_of_simulated_cells(
+    dims: dict[str, int], whole: bool
+) -> None:
+    embeddings, positions = made(2200, dims, seed=4), None
+    if not whole:
+        embeddings, positions = incomplete_and_shuffled(embeddings)
+    agree(weighted_neighbors(embeddings, positions), Oracle(embeddings, positions, k=20).result())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("n_panels", [2, 3])
+def test_weighted_neighbors__thousands_of_real_cells(
+    data_dir: Path, n_panels: int, whole: bool
+) -> None:
+    """Cells of a blood sample; each modality is the principal components of its own genes."""
+    cells = ad.read_h5ad(data_dir / "rna_pbmc5k_hvg" / "rna_pbmc5k_hvg.h5ad")[:2500]
+    counts = np.asarray(cells.X.todense(), np.float64)
+    embeddings, positions = {}, None
+    for panel in range(n_panels):
+        own = np.log1p(counts[:, panel::n_panels])
+        embeddings[f"panel{panel}"] = PCA(20, random_state=0).fit_transform(own)
+    if not whole:
+        embeddings, positions = incomplete_and_shuffled(embeddings)
+    found = weighted_neighbors(embeddings, positions)
+    agree(found, Oracle(embeddings, positions, k=20).result())
+    assert found.weights[found.weights > 0].std() > 0.01
 
 
 @pytest.mark.parametrize("flavor", ["seurat", "muon"])
