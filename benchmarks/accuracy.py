@@ -65,12 +65,6 @@ def same_type(scores: Any, types: Any) -> float:
     return float(np.mean(types[found] == types[asked, None]))
 
 
-def same_type_in_graph(indices: Any, indptr: Any, types: Any) -> float:
-    """Return the share of edges between cells of the same type."""
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    return float(np.mean(types[rows] == types[indices]))
-
-
 def cell_types(file: Path) -> Any:
     """Return the simulated types by cell name, as numbers."""
     import h5py
@@ -87,10 +81,6 @@ def accuracy(result: Path, exact: Path | None, types: Any) -> Accuracy:
     with np.load(result) as arrays:
         found = {name: arrays[name] for name in arrays}
     own_types = types.loc[found["cells"]].to_numpy()
-    if "indptr" in found:
-        return Accuracy(
-            None, None, same_type_in_graph(found["indices"], found["indptr"], own_types)
-        )
     purity = same_type(found["scores"], own_types)
     if exact is None:
         return Accuracy(None, None, purity)

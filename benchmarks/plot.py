@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.compare import OK, Comparison, Measured
 from benchmarks.stages import IMPORT
 
-TASK_NAMES = {"rna": "RNA: QC to PCA", "atac": "ATAC: TF-IDF, LSI", "joint": "Joint neighbours"}
+TASK_NAMES = {"rna": "RNA: QC to PCA", "atac": "ATAC: TF-IDF, LSI"}
 SHADES = ("#1b4965", "#3a7ca5", "#7fb3d5", "#b8d8e8", "#dcecf4")
 ABOVE = {"ncols": 5, "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
 """Place of a legend, to the right of the title, where no bar ends."""

@@ -11,7 +11,6 @@ from benchmarks.stages import Stage
 TITLES = {
     "rna": "RNA: quality control, filters, normalisation, 2,000 variable genes, PCA (50)",
     "atac": "ATAC: TF-IDF and LSI (50)",
-    "joint": "Joint: weighted nearest neighbours of the two embeddings",
 }
 TARGETS = (
     ("rna", "scanpy", 2.5, 1.0),

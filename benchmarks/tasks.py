@@ -179,10 +179,11 @@ def scores_of(modality: Any, key: str) -> Result:
 
 
 def graph_of(mdata: Any) -> Result:
-    """Return the graph's distances as CSR arrays, with the cells' names."""
+    """Return the graph's distances as CSR arrays, the cells' names, and the weights of RNA."""
     graph = mdata.obsp["wnn_distances"].tocsr()
     cells = np.array(mdata.obs_names, dtype=str)
-    return {"indices": graph.indices, "indptr": graph.indptr, "cells": cells}
+    weights = np.asarray(mdata.obs["rna:mod_weight"])
+    return {"indices": graph.indices, "indptr": graph.indptr, "cells": cells, "weights": weights}
 
 
 TASKS: dict[str, dict[str, Task]] = {

@@ -14,6 +14,7 @@ from benchmarks import (
     bench_memory,
     bench_passes,
     bench_reading,
+    bench_wnn,
     compare,
     data,
     exact,
@@ -22,6 +23,7 @@ from benchmarks import (
     plot,
     report,
     roofline,
+    wnn_schemes,
 )
 from benchmarks.accuracy import (
     Accuracy,
@@ -30,7 +32,6 @@ from benchmarks.accuracy import (
     components_above_noise,
     leading_error,
     same_type,
-    same_type_in_graph,
     shares,
 )
 from benchmarks.compare import FAILED, OK, TOO_LONG, Comparison, Measured
@@ -102,19 +103,39 @@ def test_peers__exact_subspace(small: data.Data, results: Path, task: str, tool:
         assert found.leading_error == pytest.approx(0, abs=1e-3)
 
 
-def test_joint__a_row_a_cell_and_no_subspace(small: data.Data, results: Path) -> None:
+def test_joint__a_row_and_a_weight_a_cell(results: Path) -> None:
     with np.load(results / "joint_lazymu.npz") as graph:
-        assert len(graph["indptr"]) == len(graph["cells"]) + 1
+        assert len(graph["indptr"]) == len(graph["cells"]) + 1 == len(graph["weights"]) + 1
         assert np.all(np.diff(graph["indptr"]) > 0)
-    found = accuracy(results / "joint_lazymu.npz", None, cell_types(small.file))
-    assert found[:2] == (None, None)
-    assert 0 < found.same_type <= 1
+        assert np.all((graph["weights"] > 0) & (graph["weights"] < 1))
 
 
-def test_same_type_in_graph__share_of_edges() -> None:
-    assert same_type_in_graph(np.array([1, 2, 0]), np.array([0, 2, 3, 3]), np.array([4, 4, 5])) == (
-        pytest.approx(2 / 3)
+def test_wnn_schemes__all_near_the_exact_graph() -> None:
+    embeddings = bench_wnn.drawn(2500, {"a": 12, "b": 7})
+    rows = {row.scheme: row for row in bench_wnn.scheme_rows(embeddings)}
+    assert list(rows) == ["exact", *wnn_schemes.SCHEMES]
+    for row in (rows["exact"], rows["nearest 199 of each"]):
+        assert row[2:5] == pytest.approx((1, 1, 1))
+    assert rows["nearest 20 of each"].overlap < rows["nearest 60 of each"].overlap <= 1
+    first, again = (
+        rows[name].overlap
+        for name in ("nearest 40 of each", "nearest 40 of each, then along the joint graph")
     )
+    assert first <= again <= 1
+    assert all(row.overlap > 0.5 and row.seconds > 0 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_bench_wnn__pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "FOLDER", tmp_path)
+    page = bench_wnn.large_table(21_000, 2)
+    assert "have the same graph" in page
+    assert "| weighted neighbours |" in page
+
+
+def test_overlap__share_of_the_expected() -> None:
+    found, expected = np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 9]])
+    assert bench_wnn.overlap(found, expected) == 0.75
 
 
 @pytest.mark.parametrize(("task", "tool"), OWN)

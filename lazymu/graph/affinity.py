@@ -75,7 +75,8 @@ def _candidates(fits: Sequence[Fitted], cells: Ints) -> Ints:
     for view, candidates, _, _ in fits:
         rows = view.row_of[cells]
         near = np.full((len(cells), candidates.k), NONE, np.int32)
-        near[rows >= 0] = view.cells[candidates.read(rows[rows >= 0])]
+        own = candidates.read(rows[rows >= 0])
+        near[rows >= 0] = np.where(own >= 0, view.cells[own], NONE)
         columns.append(near)
     return np.concatenate(columns, axis=1)
 
