@@ -73,28 +73,36 @@ def connect_jointly(
         weights=None if weights is None else _weights_given(mdata, list(embeddings), weights),
         random_state=random_state,
     )
-    lists = NeighborLists(found.indices, found.distances)
-    params: dict[str, Any] = {
+    settings = {
         "n_neighbors": n_neighbors,
         "n_bandwidth_neighbors": n_bandwidth_neighbors,
         "n_multineighbors": n_multineighbors,
         "flavor": flavor,
         "metric": metric,
         "eps": eps,
-        # scanpy's tl.umap takes the shape of what is named here, and cannot take a mapping.
-        "use_rep": _weights_key(key_added),
-        "modalities": list(embeddings),
-        "mod_use_rep": {name: embedding.name for name, embedding in embeddings.items()},
     }
-    if limits := {n: e.n_pcs for n, e in embeddings.items() if e.n_pcs is not None}:
-        params["mod_n_pcs"] = limits
+    lists = NeighborLists(found.indices, found.distances)
     connectivities = umap_connectivities(lists, first_is_self=flavor == "muon")
+    params = settings | _origin(key_added, embeddings)
     store_graph(mdata, key_added, lists, connectivities, params, random_state, found.recall)
     mdata.obsm[_weights_key(key_added)] = found.weights
     if add_snn:
         mdata.obsp[keys.snn_of(keys.graph_keys(key_added)[0])] = shared_neighbors(found.indices)
     if weight_key is not None:
         _store_columns(mdata, list(embeddings), found, weight_key, add_weights_to_modalities)
+
+
+def _origin(key_added: str | None, embeddings: Mapping[str, Embedding]) -> dict[str, Any]:
+    """Return the parameters that say what a graph was made of."""
+    origin: dict[str, Any] = {
+        # scanpy's tl.umap takes the shape of what is named here, and cannot take a mapping.
+        "use_rep": _weights_key(key_added),
+        "modalities": list(embeddings),
+        "mod_use_rep": {name: embedding.name for name, embedding in embeddings.items()},
+    }
+    if limits := {n: e.n_pcs for n, e in embeddings.items() if e.n_pcs is not None}:
+        origin["mod_n_pcs"] = limits
+    return origin
 
 
 def _weights_key(key_added: str | None) -> str:
