@@ -97,7 +97,7 @@ def chosen(found: Scanned, n_candidates: int) -> Near:
     from lazymu.kernels.inverted import fill_candidates
 
     distances, ids, names, scores = found
-    if n_candidates < names.shape[1]:
+    if n_candidates + 1 < names.shape[1]:
         best = np.argpartition(-scores, n_candidates, axis=1)[:, : n_candidates + 1]
         names = np.take_along_axis(names, best, axis=1)
     candidates = np.empty((len(ids), n_candidates), np.int32)

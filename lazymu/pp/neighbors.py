@@ -34,7 +34,7 @@ def neighbors(
     neighbor_keys: Mapping[str, str | None] | None = None,
     use_rep: str | Mapping[str, str] | None = None,
     n_pcs: int | Mapping[str, int] | None = None,
-    knn: bool | Method = "auto",
+    knn: bool | Method = True,
     method: str = "umap",
     transformer: str | None = None,
     metric: str = "euclidean",
@@ -82,9 +82,9 @@ def neighbors(
     n_pcs
         Use the first so many components; for a MuData a mapping from modality to number too.
     knn
-        How to search: "exact"; "inverted", an inverted file; "sharded", the same by Dask tasks,
-        each with a shard of the cells, for a cluster; "pynndescent"; or "auto", as scanpy's True:
-        exact up to 20,000 cells, then inverted. See :func:`lazymu.graph.knn.nearest_neighbors`.
+        How to search: True or "auto", exactly up to 20,000 cells, then by an inverted file; or
+        "exact"; "inverted"; "sharded", the inverted file by Dask tasks, each with a shard of the
+        cells, for a cluster; "pynndescent". See :func:`lazymu.graph.knn.nearest_neighbors`.
     method
         Only scanpy's default: weights are UMAP's.
     transformer
