@@ -23,6 +23,7 @@ from lazymu.errors import (
     MissingPackageError,
     MissingResultError,
 )
+from lazymu.stream.ledger import recorded_passes
 from lazymu.tl import mofa
 
 pytestmark = [
@@ -74,7 +75,7 @@ def run_muon(
 def run_lazymu(adatas: dict[str, ad.AnnData], **kwargs: Any) -> lazymu.MuData:
     mdata = lazymu.MuData(adatas)
     mdata.obs["batch"] = adatas["atac"].obs["batch"].reindex(mdata.obs_names)
-    mofa(mdata, n_factors=3, **kwargs)
+    mofa(mdata, n_factors=3, engine="mofapy2", **kwargs)
     return mdata
 
 
@@ -113,6 +114,7 @@ def test_mofa__equals_muon(options: dict[str, Any], tmp_path: Path) -> None:
     assert own["data"].pop("features_subset") == options.get("use_var", "highly_variable")
     del other["data"]["features_subset"]
     assert list(own["data"].pop("likelihoods")) == list(other["data"].pop("likelihoods"))
+    assert own.pop("engine") == "mofapy2"
     assert own == other
 
 
@@ -198,16 +200,16 @@ def test_mofa__memory_limit_is_checked_before_reading() -> None:
         lazymu.settings.override(memory_limit=10_000),
         pytest.raises(MemoryLimitError, match=message),
     ):
-        mofa(mdata)
+        mofa(mdata, engine="mofapy2")
 
 
 def test_mofa__package_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mofapy2", None)
     mdata = lazymu.MuData(make_adatas())
     with pytest.raises(MissingPackageError, match=r"pip install 'lazymu\[mofa\]'"):
-        mofa(mdata)
+        mofa(mdata, engine="mofapy2")
     with pytest.raises(ImportError):
-        mofa(mdata)
+        mofa(mdata, engine="mofapy2")
 
 
 @pytest.mark.parametrize(
@@ -261,3 +263,158 @@ def test_mofa__raw_lacks_features() -> None:
 def test_mofa__anndata_is_refused() -> None:
     with pytest.raises(ArgumentError, match="wrap AnnData objects"):
         mofa(make_adatas()["rna"])
+
+
+# --- lazymu's own engine ----------------------------------------------------------------------
+
+
+def planted(n: int, *, sparse: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return factors, and views of them: one of both views, two of each alone."""
+    rng = np.random.default_rng(1)
+    Z = rng.normal(size=(n, 5))
+    views = {}
+    for name, n_vars, active in (("rna", 120, [0, 1, 2]), ("atac", 90, [0, 3, 4])):
+        W = np.zeros((5, n_vars))
+        for factor in active:
+            W[factor] = rng.normal(size=n_vars) * (rng.random(n_vars) < 0.4)
+        noise = rng.normal(size=(n, n_vars))
+        X = 2.5 + Z @ W + noise
+        views[name] = np.where(rng.random(X.shape) < 0.5, X, 0) if sparse else X
+    return Z, views
+
+
+def modalities(views: dict[str, np.ndarray]) -> lazymu.MuData:
+    names = {name: [f"c{i}" for i in range(len(X))] for name, X in views.items()}
+    return lazymu.MuData(
+        {
+            name: lazymu.Modality(sp.csr_matrix(X), obs=pd.DataFrame(index=names[name]))
+            for name, X in views.items()
+        }
+    )
+
+
+def matched(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return, of each column of ``B``, the correlation with the best of ``A``."""
+    with np.errstate(invalid="ignore"):
+        r = np.corrcoef(A.T, B.T)[: A.shape[1], A.shape[1] :]
+    return np.nan_to_num(np.abs(r)).max(axis=0)
+
+
+def test_mofa__own_engine_finds_mofapy2s_factors() -> None:
+    _, views = planted(3000)
+    ours, theirs = modalities(views), modalities(views)
+    mofa(ours, n_factors=6, use_var=None)
+    mofa(theirs, n_factors=6, use_var=None, engine="mofapy2", convergence_mode="slow")
+    assert ours.uns["mofa"]["params"]["engine"] == "lazymu"
+    own, other = ours.uns["mofa"]["variance"], theirs.uns["mofa"]["variance"]
+    explained = sum(other[name] for name in views)
+    strong = explained > 1
+    assert strong.sum() == 5
+    r = matched(ours.obsm["X_mofa"], theirs.obsm["X_mofa"][:, strong])
+    assert np.all((r > 0.95) & (r <= 1 + 1e-12))
+    for name in views:
+        assert own[name].sum() == pytest.approx(other[name].sum(), rel=1e-2)
+    weights = matched(ours.varm["LFs"], theirs.varm["LFs"][:, strong])
+    assert np.all(weights > 0.95)
+
+
+@pytest.mark.parametrize("spikeslab", [True, False])
+@pytest.mark.parametrize("ard", [True, False])
+def test_mofa__bound_rises(spikeslab: bool, ard: bool) -> None:
+    _, views = planted(400, sparse=True)
+    mdata = modalities(views)
+    options = {"spikeslab_weights": spikeslab, "ard_weights": ard, "ard_factors": ard}
+    mofa(mdata, n_factors=4, use_var=None, convergence_mode="slow", **options)
+    elbo = mdata.uns["mofa"]["elbo"]
+    assert len(elbo) > 3
+    assert np.diff(elbo).min() > -1e-6 * abs(elbo[0])
+
+
+def test_mofa__planted_factors_without_a_tenth_of_the_cells() -> None:
+    Z, views = planted(1500)
+    views["atac"] = views["atac"][150:]
+    mdata = lazymu.MuData(
+        {
+            "rna": lazymu.Modality(
+                views["rna"], obs=pd.DataFrame(index=[f"c{i}" for i in range(1500)])
+            ),
+            "atac": lazymu.Modality(
+                views["atac"][::-1].copy(),
+                obs=pd.DataFrame(index=[f"c{i}" for i in range(1499, 149, -1)]),
+            ),
+        }
+    )
+    mofa(mdata, n_factors=7, use_var=None, use_obs="union")
+    order = mdata.obs_names.get_indexer([f"c{i}" for i in range(1500)])
+    scores = mdata.obsm["X_mofa"][order]
+    assert np.isfinite(scores).all()
+    assert np.all(matched(scores[150:], Z[150:]) > 0.95)
+    # Cells without peaks have what RNA says of its factors, and 0 of the others.
+    assert np.all(matched(scores[:150], Z[:150, :3]) > 0.9)
+    of_peaks = [np.abs(np.corrcoef(scores[150:].T, z)[-1, :-1]).argmax() for z in Z[150:, 3:].T]
+    assert np.abs(scores[:150, of_peaks]).max() < 0.5 * np.abs(scores[150:, of_peaks]).max()
+
+
+def test_mofa__variance_is_that_of_the_residuals() -> None:
+    """Variance explained as of dense residuals; factors that explain most come first."""
+    _, views = planted(300)
+    mdata = modalities(views)
+    mofa(mdata, n_factors=5, use_var=None, convergence_mode="slow", n_iterations=300)
+    Z, W = mdata.obsm["X_mofa"], mdata.varm["LFs"]
+    ends = {"rna": slice(0, 120), "atac": slice(120, 210)}
+    for name, X in views.items():
+        Y, own = X - X.mean(axis=0), W[ends[name]]
+        gain = [
+            1 - ((Y - np.outer(z, w)) ** 2).sum() / (Y**2).sum()
+            for z, w in zip(Z.T, own.T, strict=True)
+        ]
+        np.testing.assert_allclose(
+            mdata.uns["mofa"]["variance"][name], 100 * np.array(gain), atol=1e-3
+        )
+    total = sum(mdata.uns["mofa"]["variance"].values())
+    assert np.all(np.diff(total) <= 1e-9)
+
+
+def test_mofa__blocks_and_threads_do_not_matter() -> None:
+    _, views = planted(600, sparse=True)
+    found = []
+    for limit, n_threads in (("1GB", 1), ("1GB", 3), ("220MB", 2)):
+        mdata = modalities(views)
+        with lazymu.settings.override(memory_limit=limit, n_threads=n_threads):
+            mofa(mdata, n_factors=5, use_var=None, n_iterations=12)
+        found.append(mdata.obsm["X_mofa"])
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-3, atol=1e-4)
+
+
+def test_mofa__one_pass_a_view_where_blocks_are_kept() -> None:
+    _, views = planted(500)
+    mdata = modalities(views)
+    with recorded_passes() as passes:
+        mofa(mdata, n_factors=3, use_var=None, likelihoods="gaussian")
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "mofa"}, "'auto', 'lazymu' or 'mofapy2'"),
+        ({"engine": "lazymu", "spikeslab_factors": True}, "not for spikeslab_factors"),
+        ({"engine": "lazymu", "likelihoods": "poisson"}, "not for likelihoods"),
+        ({"engine": "lazymu", "outfile": "model.hdf5"}, "not for outfile"),
+    ],
+)
+def test_mofa__what_the_own_engine_does_not_do(options: dict[str, Any], message: str) -> None:
+    _, views = planted(50)
+    with pytest.raises(ArgumentError, match=message):
+        mofa(modalities(views), n_factors=2, use_var=None, **options)
+
+
+def test_mofa__counts_go_to_mofapy2() -> None:
+    _, views = planted(60)
+    counts = {name: np.abs(np.rint(X)) for name, X in views.items()}
+    with pytest.raises(ArgumentError, match="whole numbers in rna, atac"):
+        mofa(modalities(counts), n_factors=2, use_var=None, engine="lazymu")
+    mdata = modalities(counts)
+    mofa(mdata, n_factors=2, use_var=None, n_iterations=3)
+    assert mdata.uns["mofa"]["params"]["engine"] == "mofapy2"

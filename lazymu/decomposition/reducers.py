@@ -86,6 +86,40 @@ class Dot(RowReducer[Floats]):
         return state.assemble(self.n_obs, (len(self.offset),), np.float32)
 
 
+class TDot(Reducer[Float64s, Float64s]):
+    """``C' U`` (var, k), summed in float64, for ``U`` (obs, k)."""
+
+    def __init__(self, n_vars: int, U: Float64s) -> None:
+        self.shape, self.U = (n_vars, U.shape[1]), U
+
+    @property
+    def state_bytes(self) -> int:
+        return int(8 * self.shape[0] * self.shape[1])
+
+    @property
+    def operand_bytes(self) -> int:
+        return int(self.U.nbytes)
+
+    def init(self) -> Float64s:
+        from lazymu.kernels.products import padded_columns
+
+        return np.zeros((self.shape[0], padded_columns(self.shape[1])))
+
+    def chunk(self, state: Float64s, block: Block) -> Float64s:
+        from lazymu.kernels.products import t_dot_add
+
+        X = block.X
+        t_dot_add(X.data, X.indices, X.indptr, self.U[block.rows], state)
+        return state
+
+    def combine(self, a: Float64s, b: Float64s) -> Float64s:
+        a += b
+        return a
+
+    def finalize(self, state: Float64s) -> Float64s:
+        return state[:, : self.shape[1]]
+
+
 class Product(NamedTuple):
     """``W = C'(C Q)`` (var, l), and the pieces of ``Y = C Q`` (obs, l) where they are kept."""
 

@@ -1,51 +1,27 @@
-"""Multi-omics factor analysis, by mofapy2."""
+"""Multi-omics factor analysis: in streaming passes, or by mofapy2."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
-from lazymu.errors import ArgumentError, MissingPackageError, explain
-from lazymu.tl.mofa_views import (
-    USE_OBS,
-    Samples,
-    View,
-    dense_view,
-    require_room,
-    select_samples,
-    select_view,
-    unique_names,
-)
-from lazymu.typing import Array, Float64s
+from lazymu.decomposition.factor_model import Priors, gaussian_factors
+from lazymu.errors import ArgumentError, explain
+from lazymu.stream.passes import gather_dense
+from lazymu.tl import mofapy2_model
+from lazymu.tl.mofa_views import USE_OBS, Factors, Samples, View, select_samples, select_view
+from lazymu.typing import Array
 
-LIKELIHOODS = ("gaussian", "bernoulli", "poisson")
-
-
-class Options(NamedTuple):
-    """What the model is told, under mofapy2's names."""
-
-    data: dict[str, bool]
-    model: dict[str, bool]
-    training: dict[str, Any]
-
-
-class Factors(NamedTuple):
-    """A trained model, factors in falling order of the variance that they explain."""
-
-    scores: Float64s
-    """(samples, factors)."""
-    loadings: list[Float64s]
-    """(features, factors) of each view."""
-    variance: list[Float64s]
-    """Percent of variance explained, (views, factors), of each group."""
-    likelihoods: list[str]
+Engine = Literal["auto", "lazymu", "mofapy2"]
+GAUSSIAN = "gaussian"
+LIKELIHOODS = (GAUSSIAN, "bernoulli", "poisson")
+LOOKED_AT = 256
+"""Cells whose values say whether a view is continuous."""
 
 
 def mofa(
@@ -85,11 +61,13 @@ def mofa(
     verbose: bool = False,
     quiet: bool = True,
     copy: bool = False,
+    engine: Engine = "auto",
 ) -> MuData | Modality | None:
     """Find factors that explain the variance of all modalities together.
 
-    MOFA: ``X_m = Z W_m' + noise`` for each modality m, with factors ``Z`` (cells, factors) shared
-    and sparse loadings ``W_m`` (features, factors), trained by variational Bayes in mofapy2.
+    MOFA: ``X_m = Z W_m' + noise`` for each modality m, centred, with factors ``Z`` (cells, factors)
+    shared and sparse loadings ``W_m`` (features, factors), trained by variational Bayes: for
+    continuous values in streaming passes, else by mofapy2, which holds them in memory.
 
     Parameters
     ----------
@@ -143,6 +121,10 @@ def mofa(
         How much mofapy2 prints.
     copy
         Return a copy with the result instead of changing ``data``.
+    engine
+        ``"lazymu"``: the Gaussian model in streaming passes (one group, no spike-and-slab on
+        factors, no ``outfile``). ``"mofapy2"``: all that mofapy2 does. ``"auto"``: lazymu where it
+        can do what is asked.
 
     Returns
     -------
@@ -152,11 +134,12 @@ def mofa(
     Raises
     ------
     MissingPackageError
-        If mofapy2 is not installed.
+        If mofapy2 is needed and not installed.
     MemoryLimitError
-        If the dense views exceed the memory limit, before anything is read.
+        If what mofapy2 makes of the dense views exceeds the memory limit, before anything is read.
     ArgumentError
-        If modalities have different cells and ``use_obs`` is None, or an argument is unknown.
+        If modalities have different cells and ``use_obs`` is None, an argument is unknown, or
+        ``engine="lazymu"`` cannot do what is asked.
 
     Notes
     -----
@@ -164,8 +147,15 @@ def mofa(
     (var, factors; 0 for features left out) and ``uns["mofa"]`` (`params`, and `variance`:
     percent of variance explained, by view, and by group where there are several).
 
-    Passes over X: one a modality. Memory: not bounded by the number of cells: mofapy2 works on
-    dense views, which take up to ``9 * 8 * cells * features used`` bytes in all while it trains.
+    ``params`` says which engine it was; lazymu's adds ``elbo``, the bound after each iteration.
+
+    Passes over X: one a modality where the features used take a third of the limit at most, as
+    their blocks are then kept; else two an iteration (some ten to fifty) and ten before. Memory:
+    ``24 * cells * factors + 64 * features * factors`` bytes. mofapy2 makes one pass and holds
+    dense views, up to ``9 * 8 * cells * features used`` bytes.
+
+    lazymu's factors start from a varimax rotation of the leading components; it and mofapy2 find
+    the same factors where the data tell them apart, in another order of iterations.
 
     References
     ----------
@@ -183,78 +173,120 @@ def mofa(
     >>> mdata.obsm["X_mofa"].shape, mdata.varm["LFs"].shape
     ((30, 2), (16, 2))
     """
-    require_mofapy2()
     mdata = as_mudata(data)
     samples = select_samples(mdata, groups_label, use_obs)
     views = [
         select_view(mdata, name, samples, use_raw=use_raw, use_layer=use_layer, use_var=use_var)
         for name in mdata.mod
     ]
-    options = Options(
-        data={
-            "scale_views": scale_views,
-            "scale_groups": scale_groups,
-            "center_groups": center_groups,
-            "use_float32": use_float32,
-        },
-        model={
-            "ard_factors": ard_factors,
-            "ard_weights": ard_weights,
-            "spikeslab_weights": spikeslab_weights,
-            "spikeslab_factors": spikeslab_factors,
-        },
-        training={"convergence_mode": convergence_mode, "gpu_mode": gpu_mode, "seed": seed},
-    )
-    path = None if outfile is None else str(outfile)
-    with mofapy2_surroundings(silent=quiet and not verbose):
-        model = prepared_model(views, samples, checked_likelihoods(likelihoods, views), options)
-        model.set_model_options(factors=n_factors, **options.model)
-        model.set_train_options(
-            iter=n_iterations,
-            gpu_device=gpu_device,
-            verbose=verbose,
-            quiet=quiet,
-            outfile=path,
-            save_interrupted=save_interrupted and path is not None,
-            **options.training,
+    asked = checked_likelihoods(likelihoods, views)
+    unusual = {
+        "groups_label": len(samples.groups) > 1,
+        "spikeslab_factors": spikeslab_factors,
+        "svi_mode": svi_mode,
+        "gpu_mode": gpu_mode,
+        "outfile": outfile is not None,
+        "expectations": expectations is not None,
+    }
+    used = chosen_engine(engine, asked, views, [name for name, given in unusual.items() if given])
+    priors = {
+        "ard_factors": ard_factors,
+        "ard_weights": ard_weights,
+        "spikeslab_weights": spikeslab_weights,
+        "spikeslab_factors": spikeslab_factors,
+    }
+    scaling = {
+        "scale_views": scale_views,
+        "scale_groups": scale_groups,
+        "center_groups": center_groups,
+        "use_float32": use_float32,
+    }
+    training = {"convergence_mode": convergence_mode, "gpu_mode": gpu_mode, "seed": seed}
+    if used == "lazymu":
+        model = gaussian_factors(
+            [view.matrix[view.rows[view.rows >= 0]] for view in views],
+            [np.flatnonzero(view.rows >= 0) for view in views],
+            len(samples.cells),
+            n_factors,
+            priors=Priors(ard_weights, ard_factors, spikeslab_weights),
+            scale_views=scale_views,
+            n_iterations=n_iterations,
+            convergence_mode=convergence_mode,
+            random_state=seed,
         )
-        if svi_mode:
-            model.set_stochastic_options(
-                learning_rate=svi_learning_rate,
-                forgetting_rate=svi_forgetting_rate,
-                batch_size=svi_batch_size,
-                start_stochastic=svi_start_stochastic,
-            )
-        model.build()
-        model.run()
-        if save_metadata:
-            add_metadata(model, mdata, views, samples)
-        if path is not None:
-            model.save(path, save_data, save_parameters, expectations)
-        factors = factors_of(model)
+        factors = Factors(model.scores, model.loadings, [model.variance], [GAUSSIAN] * len(views))
+        bound = {"elbo": model.elbo}
+    else:
+        stochastic = {
+            "learning_rate": svi_learning_rate,
+            "forgetting_rate": svi_forgetting_rate,
+            "batch_size": svi_batch_size,
+            "start_stochastic": svi_start_stochastic,
+        }
+        talk = {"verbose": verbose, "quiet": quiet}
+        options = mofapy2_model.Options(
+            data=scaling,
+            model={"factors": n_factors, **priors},
+            training={**training, "iter": n_iterations, "gpu_device": gpu_device, **talk},
+            stochastic=stochastic if svi_mode else None,
+            saving={
+                "save_data": save_data,
+                "save_parameters": save_parameters,
+                "save_metadata": save_metadata,
+                "save_interrupted": save_interrupted,
+                "expectations": expectations,
+            },
+            silent=quiet and not verbose,
+        )
+        path = None if outfile is None else Path(outfile)
+        factors, bound = mofapy2_model.train(mdata, views, samples, asked, options, path), {}
     target = data.copy() if copy else data
+    store_result(target, mdata, views, samples, factors)
     inputs = {"groups_label": groups_label, "use_raw": use_raw, "use_layer": use_layer}
     inputs |= {"features_subset": use_var, "use_obs": USE_OBS[use_obs]}
-    numbers = {"n_factors": n_factors, "n_iterations": n_iterations}
-    store_result(target, mdata, views, samples, factors)
-    target.uns[keys.MOFA] = record(views, samples, factors, options, inputs, numbers)
+    params = {
+        "data": {**inputs, "likelihoods": np.array(factors.likelihoods), **scaling},
+        "model": {**priors, "n_factors": n_factors},
+        "training": {"n_iterations": n_iterations, **training},
+        "engine": used,
+    }
+    variance = variance_by_view(views, samples, factors)
+    target.uns[keys.MOFA] = {"params": params, "variance": variance, **bound}
     return target if copy else None
 
 
-def require_mofapy2() -> None:
-    """Raise where mofapy2 is not installed.
+def chosen_engine(
+    engine: Engine, likelihoods: list[str] | None, views: list[View], unusual: list[str]
+) -> str:
+    """Return which engine does what is asked; ``unusual`` names arguments that mofapy2 alone has.
 
     Raises
     ------
-    MissingPackageError
-        Saying how to install it.
+    ArgumentError
+        If the engine is unknown, or lazymu's is asked for what it has not.
     """
-    try:
-        import mofapy2  # noqa: F401 - whether it is there
-    except ImportError as error:
-        rule = "mu.tl.mofa needs it"
-        fix = "pip install 'lazymu[mofa]'"
-        raise MissingPackageError(explain("mofapy2", "not installed", rule, fix)) from error
+    if engine not in ("auto", "lazymu", "mofapy2"):
+        rule = "it must be 'auto', 'lazymu' or 'mofapy2'"
+        raise ArgumentError(explain("engine", repr(engine), rule, "pass one of these"))
+    if engine == "mofapy2":
+        return engine
+    if not unusual and likelihoods is None:
+        counted = [view.name for view in views if is_whole(view)]
+        unusual = [f"whole numbers in {', '.join(counted)}"] if counted else []
+    elif likelihoods is not None and set(likelihoods) != {GAUSSIAN}:
+        unusual = [*unusual, "likelihoods"]
+    if unusual and engine == "lazymu":
+        rule = f"it is Gaussian, of one group: not for {', '.join(unusual)}"
+        fix = "pass engine='mofapy2', or likelihoods='gaussian' for whole numbers"
+        raise ArgumentError(explain("engine", repr(engine), rule, fix))
+    return "mofapy2" if unusual else "lazymu"
+
+
+def is_whole(view: View) -> bool:
+    """Return whether the first cells of a view hold whole numbers alone, as counts do."""
+    rows = view.rows[view.rows >= 0][:LOOKED_AT]
+    values = gather_dense(view.matrix[np.sort(rows)])
+    return bool(np.all(values == np.rint(values)))
 
 
 def as_mudata(data: MuData | Modality) -> MuData:
@@ -281,68 +313,6 @@ def checked_likelihoods(
     return each
 
 
-@contextmanager
-def mofapy2_surroundings(*, silent: bool) -> Iterator[None]:
-    """Keep what mofapy2 changes to itself: NumPy's global random state, and standard output."""
-    state = np.random.get_state()
-    try:
-        # mofapy2's bound has log(1 - S), also where the posterior S of a weight has come to 1.
-        with (
-            np.errstate(divide="ignore", invalid="ignore"),
-            redirect_stdout(io.StringIO()) if silent else nullcontext(),
-        ):
-            yield
-    finally:
-        np.random.set_state(state)
-
-
-def prepared_model(
-    views: list[View],
-    samples: Samples,
-    likelihoods: list[str] | None,
-    options: Options,
-) -> Any:
-    """Return mofapy2's model with the data in it. One pass a view."""
-    from mofapy2.run.entry_point import entry_point
-
-    dtype: np.dtype[Any] = np.dtype(np.float32 if options.data["use_float32"] else np.float64)
-    require_room(views, dtype.itemsize)
-    model = entry_point()
-    model.set_data_options(**options.data)
-    ends = np.cumsum([len(names) for names in samples.groups.values()])[:-1]
-    model.set_data_matrix(
-        [np.split(dense_view(view, dtype), ends) for view in views],
-        likelihoods=likelihoods,
-        views_names=[view.name for view in views],
-        groups_names=list(samples.groups),
-        samples_names=list(samples.groups.values()),
-        features_names=unique_names(views),
-    )
-    return model
-
-
-def factors_of(model: Any) -> Factors:
-    """Return the trained factors, those that explain most variance first."""
-    nodes = model.model.getNodes()
-    explained = np.array(model.model.calculate_variance_explained())  # (groups, views, factors)
-    order = np.argsort(-np.nansum(explained, axis=(0, 1)), kind="stable")
-    loadings = [np.asarray(node["E"])[:, order] for node in nodes["W"].getExpectations()]
-    scores = np.asarray(nodes["Z"].getExpectations()["E"])[:, order]
-    variance = [100 * group[:, order] for group in explained]
-    return Factors(scores, loadings, variance, list(model.likelihoods))
-
-
-def add_metadata(model: Any, mdata: MuData, views: list[View], samples: Samples) -> None:
-    """Give the model the annotation of cells and features that its file is to hold."""
-    model.data_opts["samples_metadata"] = [
-        mdata.obs.loc[names] for names in samples.groups.values() if mdata.obs.shape[1]
-    ] or None
-    tables = [mdata.mod[view.name].var[view.used] for view in views]
-    model.data_opts["features_metadata"] = (
-        tables if all(table.shape[1] for table in tables) else None
-    )
-
-
 def store_result(
     target: MuData | Modality,
     mdata: MuData,
@@ -362,26 +332,6 @@ def store_result(
         loadings[used] = own
     target.obsm[keys.X_MOFA] = scores
     target.varm[keys.LFS] = loadings
-
-
-def record(
-    views: list[View],
-    samples: Samples,
-    factors: Factors,
-    options: Options,
-    inputs: dict[str, Any],
-    numbers: dict[str, int],
-) -> dict[str, Any]:
-    """Return what muon keeps in ``uns["mofa"]``."""
-    likelihoods = np.array(factors.likelihoods)
-    return {
-        "params": {
-            "data": {**inputs, "likelihoods": likelihoods, **options.data},
-            "model": {**options.model, "n_factors": numbers["n_factors"]},
-            "training": {"n_iterations": numbers["n_iterations"], **options.training},
-        },
-        "variance": variance_by_view(views, samples, factors),
-    }
 
 
 def variance_by_view(views: list[View], samples: Samples, factors: Factors) -> dict[str, Any]:

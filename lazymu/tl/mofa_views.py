@@ -17,7 +17,7 @@ from lazymu.errors import (
 )
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, iterate_blocks
-from lazymu.typing import Array, Bools, Int64s
+from lazymu.typing import Array, Bools, Float64s, Int64s
 
 COPIES = 9
 """Arrays of a view's size that mofapy2 holds at once while it trains, the view among them: 5.1
@@ -44,6 +44,18 @@ class View(NamedTuple):
     features: pd.Index
     used: Bools
     """Which of the modality's features these are."""
+
+
+class Factors(NamedTuple):
+    """A trained model, factors in falling order of the variance that they explain."""
+
+    scores: Float64s
+    """(samples, factors)."""
+    loadings: list[Float64s]
+    """(features, factors) of each view."""
+    variance: list[Float64s]
+    """Percent of variance explained, (views, factors), of each group."""
+    likelihoods: list[str]
 
 
 def select_samples(mdata: MuData, groups_label: str | None, use_obs: str | None) -> Samples:
