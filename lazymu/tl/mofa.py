@@ -10,7 +10,8 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
-from lazymu.decomposition.factor_model import Priors, gaussian_factors
+from lazymu.decomposition.factor_model import gaussian_factors
+from lazymu.decomposition.factor_posteriors import Priors
 from lazymu.errors import ArgumentError, explain
 from lazymu.stream.passes import gather_dense
 from lazymu.tl import mofapy2_model
@@ -180,66 +181,46 @@ def mofa(
         for name in mdata.mod
     ]
     asked = checked_likelihoods(likelihoods, views)
-    unusual = {
-        "groups_label": len(samples.groups) > 1,
-        "spikeslab_factors": spikeslab_factors,
-        "svi_mode": svi_mode,
-        "gpu_mode": gpu_mode,
-        "outfile": outfile is not None,
-        "expectations": expectations is not None,
-    }
-    used = chosen_engine(engine, asked, views, [name for name, given in unusual.items() if given])
-    priors = {
-        "ard_factors": ard_factors,
-        "ard_weights": ard_weights,
-        "spikeslab_weights": spikeslab_weights,
-        "spikeslab_factors": spikeslab_factors,
-    }
-    scaling = {
-        "scale_views": scale_views,
-        "scale_groups": scale_groups,
-        "center_groups": center_groups,
-        "use_float32": use_float32,
-    }
+    used = chosen_engine(
+        *(engine, asked, views),
+        groups_label=len(samples.groups) > 1,
+        spikeslab_factors=spikeslab_factors,
+        svi_mode=svi_mode,
+        gpu_mode=gpu_mode,
+        outfile=outfile is not None,
+        expectations=expectations is not None,
+    )
+    priors = {"ard_factors": ard_factors, "ard_weights": ard_weights}
+    priors |= {"spikeslab_weights": spikeslab_weights, "spikeslab_factors": spikeslab_factors}
+    scaling = {"scale_views": scale_views, "scale_groups": scale_groups}
+    scaling |= {"center_groups": center_groups, "use_float32": use_float32}
     training = {"convergence_mode": convergence_mode, "gpu_mode": gpu_mode, "seed": seed}
     if used == "lazymu":
-        model = gaussian_factors(
-            [view.matrix[view.rows[view.rows >= 0]] for view in views],
-            [np.flatnonzero(view.rows >= 0) for view in views],
-            len(samples.cells),
-            n_factors,
+        factors, bound = own_factors(
+            *(views, len(samples.cells), n_factors),
             priors=Priors(ard_weights, ard_factors, spikeslab_weights),
             scale_views=scale_views,
             n_iterations=n_iterations,
             convergence_mode=convergence_mode,
             random_state=seed,
         )
-        factors = Factors(model.scores, model.loadings, [model.variance], [GAUSSIAN] * len(views))
-        bound = {"elbo": model.elbo}
     else:
-        stochastic = {
-            "learning_rate": svi_learning_rate,
-            "forgetting_rate": svi_forgetting_rate,
-            "batch_size": svi_batch_size,
-            "start_stochastic": svi_start_stochastic,
-        }
         talk = {"verbose": verbose, "quiet": quiet}
+        saving = mofapy2_model.Saving(
+            *(outfile, save_data, save_parameters, expectations, save_metadata, save_interrupted)
+        )
         options = mofapy2_model.Options(
             data=scaling,
             model={"factors": n_factors, **priors},
             training={**training, "iter": n_iterations, "gpu_device": gpu_device, **talk},
-            stochastic=stochastic if svi_mode else None,
-            saving={
-                "save_data": save_data,
-                "save_parameters": save_parameters,
-                "save_metadata": save_metadata,
-                "save_interrupted": save_interrupted,
-                "expectations": expectations,
-            },
+            stochastic=mofapy2_model.stochastic(
+                *(svi_mode, svi_learning_rate, svi_forgetting_rate),
+                *(svi_batch_size, svi_start_stochastic),
+            ),
+            saving=saving,
             silent=quiet and not verbose,
         )
-        path = None if outfile is None else Path(outfile)
-        factors, bound = mofapy2_model.train(mdata, views, samples, asked, options, path), {}
+        factors, bound = mofapy2_model.train(mdata, views, samples, asked, options), {}
     target = data.copy() if copy else data
     store_result(target, mdata, views, samples, factors)
     inputs = {"groups_label": groups_label, "use_raw": use_raw, "use_layer": use_layer}
@@ -255,10 +236,22 @@ def mofa(
     return target if copy else None
 
 
+def own_factors(
+    views: list[View], n_cells: int, n_factors: int, **options: Any
+) -> tuple[Factors, dict[str, Array]]:
+    """Return what lazymu's engine finds, and its bound after each iteration."""
+    present = [view.rows >= 0 for view in views]
+    matrices = [view.matrix[view.rows[own]] for view, own in zip(views, present, strict=True)]
+    cells = [np.flatnonzero(own) for own in present]
+    model = gaussian_factors(matrices, cells, n_cells, n_factors, **options)
+    factors = Factors(model.scores, model.loadings, [model.variance], [GAUSSIAN] * len(views))
+    return factors, {"elbo": model.elbo}
+
+
 def chosen_engine(
-    engine: Engine, likelihoods: list[str] | None, views: list[View], unusual: list[str]
+    engine: Engine, likelihoods: list[str] | None, views: list[View], **mofapy2_alone: bool
 ) -> str:
-    """Return which engine does what is asked; ``unusual`` names arguments that mofapy2 alone has.
+    """Return which engine does what is asked, given which of mofapy2's own arguments are.
 
     Raises
     ------
@@ -270,6 +263,7 @@ def chosen_engine(
         raise ArgumentError(explain("engine", repr(engine), rule, "pass one of these"))
     if engine == "mofapy2":
         return engine
+    unusual = [name for name, given in mofapy2_alone.items() if given]
     if not unusual and likelihoods is None:
         counted = [view.name for view in views if is_whole(view)]
         unusual = [f"whole numbers in {', '.join(counted)}"] if counted else []

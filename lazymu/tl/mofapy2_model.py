@@ -22,6 +22,17 @@ from lazymu.tl.mofa_views import (
 )
 
 
+class Saving(NamedTuple):
+    """Where the model is saved, and what of it."""
+
+    outfile: str | Path | None
+    data: bool
+    parameters: bool
+    expectations: list[str] | None
+    metadata: bool
+    interrupted: bool
+
+
 class Options(NamedTuple):
     """What the model is told, under mofapy2's names."""
 
@@ -29,8 +40,18 @@ class Options(NamedTuple):
     model: dict[str, Any]
     training: dict[str, Any]
     stochastic: dict[str, Any] | None
-    saving: dict[str, Any]
+    saving: Saving
     silent: bool
+
+
+def stochastic(
+    svi_mode: bool, learning_rate: float, forgetting_rate: float, batch_size: float, start: int
+) -> dict[str, Any] | None:
+    """Return the options of stochastic inference, None without it."""
+    if not svi_mode:
+        return None
+    rates = {"learning_rate": learning_rate, "forgetting_rate": forgetting_rate}
+    return {**rates, "batch_size": batch_size, "start_stochastic": start}
 
 
 def train(
@@ -39,9 +60,8 @@ def train(
     samples: Samples,
     likelihoods: list[str] | None,
     options: Options,
-    outfile: Path | None,
 ) -> Factors:
-    """Return what mofapy2 finds, and save its model where ``outfile`` says so. One pass a view.
+    """Return what mofapy2 finds, and save its model where that is asked. One pass a view.
 
     Raises
     ------
@@ -51,8 +71,9 @@ def train(
         If the dense views exceed the memory limit.
     """
     require_mofapy2()
-    path = None if outfile is None else str(outfile)
-    save_interrupted = options.saving["save_interrupted"] and path is not None
+    saving = options.saving
+    path = None if saving.outfile is None else str(saving.outfile)
+    save_interrupted = saving.interrupted and path is not None
     with mofapy2_surroundings(silent=options.silent):
         model = prepared_model(views, samples, likelihoods, options)
         model.set_model_options(**options.model)
@@ -61,11 +82,10 @@ def train(
             model.set_stochastic_options(**options.stochastic)
         model.build()
         model.run()
-        if options.saving["save_metadata"]:
+        if saving.metadata:
             add_metadata(model, mdata, views, samples)
         if path is not None:
-            saving = options.saving
-            model.save(path, saving["save_data"], saving["save_parameters"], saving["expectations"])
+            model.save(path, saving.data, saving.parameters, saving.expectations)
         return factors_of(model)
 
 
