@@ -23,6 +23,8 @@ class Stage(NamedTuple):
 
 IMPORT = "import"
 """Label of the stage that loads packages; it is not counted in totals."""
+FIRST = "a first run on few cells"
+"""Label of a stage that loads and compiles what the measured one needs; not counted either."""
 
 
 class Stages:
@@ -75,7 +77,7 @@ def read_stages(path: Path) -> list[Stage]:
 
 def total(stages: list[Stage]) -> Stage:
     """Return the sum of all stages but the import, with the largest peak of any."""
-    counted = [stage for stage in stages if stage.label != IMPORT]
+    counted = [stage for stage in stages if stage.label not in (IMPORT, FIRST)]
     return Stage(
         "total",
         sum(stage.seconds for stage in counted),
