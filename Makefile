@@ -15,12 +15,13 @@ BENCH := .venv-bench
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BENCH := $(BENCH)/.installed
+INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALLED_NOTEBOOKS := $(VENV)/.installed-notebooks
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks coverage bench bench-million bench-passes bench-wnn bench-memory bench-kernels clean
+.PHONY: help demo test test-all lint format notebooks docs coverage bench bench-million bench-passes bench-wnn bench-memory bench-kernels clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -50,6 +51,11 @@ $(INSTALLED_NOTEBOOKS): pyproject.toml | $(BIN)/python
 	@$(PIP_INSTALL) ".[mofa,notebooks]"
 	@touch $@ $(INSTALLED)
 
+$(INSTALLED_DOCS): pyproject.toml | $(BIN)/python
+	@echo "Installing lazymu and what builds its pages into $(VENV)"
+	@$(PIP_INSTALL) ".[docs]"
+	@touch $@
+
 demo: $(INSTALLED)  ## run the whole workflow on data it writes itself, or on DATA=file
 	$(BIN)/lazymu demo $(if $(DATA),"$(DATA)")
 
@@ -71,6 +77,10 @@ format: $(INSTALLED_DEV)  ## format, and fix what can be fixed
 notebooks: $(INSTALLED_NOTEBOOKS)  ## run the notebooks and keep what they show
 	cd notebooks && PYTHONWARNINGS="ignore:IProgress not found,ignore:From 0.4" \
 	    ../$(BIN)/jupyter execute --inplace *.ipynb
+
+docs: $(INSTALLED_DOCS)  ## build the pages of all functions into docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "docs/_build/index.html"
 
 coverage: $(INSTALLED_DEV)  ## run the tests and report the lines that none of them reaches
 	$(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html
@@ -95,5 +105,5 @@ bench-kernels: $(INSTALLED_BENCH)  ## measure kernels beside the roofline; codec
 	$(BENCH)/bin/python -m benchmarks.bench_reading
 
 clean:  ## remove caches, demo output and virtual environments
-	rm -rf .venv .venv-* demo build dist htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* demo docs/_build docs/api.rst docs/generated build dist htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
