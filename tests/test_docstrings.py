@@ -26,8 +26,8 @@ NAMESPACES = (
 READING = ("pp", "tl")
 # Functions that follow a publication, by the last part of their name.
 CITING = {
-    *("clr", "dsb", "highly_variable_genes", "leiden", "lsi", "mofa", "neighbors", "pca"),
-    *("rank_genes_groups", "tfidf", "umap"),
+    *("clr", "dsb", "highly_variable_genes", "leiden", "louvain", "lsi", "mofa"),
+    *("neighbors", "pca", "rank_genes_groups", "snf", "tfidf", "umap"),
 }
 
 
