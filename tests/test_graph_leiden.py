@@ -12,14 +12,14 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, MemoryLimitError
-from lazymu.graph import leiden
+from lazymu.graph import communities
+from lazymu.graph.communities import order_by_size
 from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import nearest_neighbors
 from lazymu.graph.leiden import (
     Implementation,
     leiden_at_resolutions,
     leiden_labels,
-    order_by_size,
 )
 from lazymu.settings import settings
 
@@ -129,8 +129,8 @@ def test_leiden_labels__edges_given_in_parts(
     graph: sp.csr_matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = leiden_labels(graph)
-    monkeypatch.setattr(leiden, "ADDED_EDGES", 1000)
-    assert graph.nnz > 5 * leiden.ADDED_EDGES
+    monkeypatch.setattr(communities, "ADDED_EDGES", 1000)
+    assert graph.nnz > 5 * communities.ADDED_EDGES
     parts = leiden_labels(graph)
     np.testing.assert_array_equal(parts.labels, whole.labels)
     assert parts.modularity == whole.modularity

@@ -125,8 +125,8 @@ def fused_neighbors(
     neighbours were those of the method with all pairs; on 20,000, where sums are of samples, 19.7
     were those of four times the pairs with exact sums.
 
-    With M modalities, k neighbours and w pairs, time is ``O(n_iterations M N k w)``, and peak memory
-    at most ``8 w (2 M + 2) + 24 k M`` bytes a cell, mostly some half of it, and the search's.
+    With M modalities, k neighbours and w pairs, time is ``O(n_iterations M N k w)``, peak memory at
+    most ``8 w (2 M + 2) + 24 k M`` bytes a cell, mostly some half of it, and the search's.
 
     References
     ----------

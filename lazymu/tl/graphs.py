@@ -24,8 +24,21 @@ def container_of(data: Any) -> Modality | MuData:
     return data if isinstance(data, MuData) else as_modality(data)
 
 
-def graph_of(data: Modality | MuData, neighbors_key: str | None, obsp: str | None = None) -> Graph:
+def graph_names(data: Modality | MuData) -> list[str]:
+    """Return the names of the graphs that a container has itself."""
+    return [name for name, value in data.uns.items() if _describes_graph(value)]
+
+
+def graph_of(
+    data: Modality | MuData,
+    neighbors_key: str | None,
+    obsp: str | None = None,
+    *,
+    where: str | None = None,
+) -> Graph:
     """Return the graph that `pp.neighbors` stored under a key, or an array of `obsp`.
+
+    Of one modality among several, errors say ``where``.
 
     Raises
     ------
@@ -41,14 +54,14 @@ def graph_of(data: Modality | MuData, neighbors_key: str | None, obsp: str | Non
         return Graph(sp.csr_matrix(data.obsp[obsp]), {})
     key = keys.NEIGHBORS if neighbors_key is None else neighbors_key
     if key not in data.uns:
-        known = [name for name, value in data.uns.items() if _describes_graph(value)]
-        rule = f"there is no graph of that name, only: {', '.join(known) or 'none'}"
+        rule = f"there is no graph of that name, only: {', '.join(graph_names(data)) or 'none'}"
         fix = f"call lazymu.pp.neighbors(..., key_added={key!r}) first"
         raise MissingResultError(explain("neighbors_key", repr(key), rule, fix))
     stored = data.uns[key]
     name = stored.get("connectivities_key", keys.CONNECTIVITIES)
     if name not in data.obsp:
-        rule = f"its graph obsp[{name!r}] is gone, perhaps since cells were added"
+        of_modality = "" if where is None else f" of {where}"
+        rule = f"its graph obsp[{name!r}]{of_modality} is gone, perhaps since cells were added"
         raise MissingResultError(
             explain("neighbors_key", repr(key), rule, "call lazymu.pp.neighbors again")
         )
