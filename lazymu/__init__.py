@@ -4,6 +4,7 @@ from lazymu import atac, datasets, get, pl, pp, prot, tl
 from lazymu.containers import (
     Modality,
     MuData,
+    concat,
     read,
     read_10x_h5,
     read_10x_mtx,
@@ -22,6 +23,7 @@ __all__ = [
     "Modality",
     "MuData",
     "atac",
+    "concat",
     "convert",
     "datasets",
     "export",

@@ -1,5 +1,6 @@
 """MuData and its modalities: axes, alignment by name, selections, writing; no numerics."""
 
+from lazymu.containers.concatenation import concat
 from lazymu.containers.modality import Modality
 from lazymu.containers.mudata import MuData
 from lazymu.containers.reading import (
@@ -16,6 +17,7 @@ __all__ = [
     "Modality",
     "MuData",
     "as_modality",
+    "concat",
     "read",
     "read_10x_h5",
     "read_10x_mtx",
