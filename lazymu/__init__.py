@@ -4,6 +4,7 @@ from lazymu import atac, datasets, get, pl, pp, prot, tl
 from lazymu.containers import (
     Modality,
     MuData,
+    batches,
     concat,
     read,
     read_10x_h5,
@@ -11,6 +12,7 @@ from lazymu.containers import (
     read_h5ad,
     read_h5mu,
     read_zarr,
+    to_anndata,
 )
 from lazymu.io import convert, export
 from lazymu.settings import settings
@@ -23,6 +25,7 @@ __all__ = [
     "Modality",
     "MuData",
     "atac",
+    "batches",
     "concat",
     "convert",
     "datasets",
@@ -39,4 +42,5 @@ __all__ = [
     "read_zarr",
     "settings",
     "tl",
+    "to_anndata",
 ]
