@@ -24,7 +24,7 @@ from lazymu.errors import (
 from lazymu.stream import passes, recorded_passes
 from lazymu.stream.plan import plan_blocks
 from tests.conftest import make_counts
-from tests.store_samples import assert_tables_equal, dense, peers
+from tests.store_samples import assert_tables_equal, dense, even_counts, peak_bytes, peers
 
 
 def parts(n_obs: int = 30) -> dict[str, ad.AnnData]:
@@ -190,3 +190,20 @@ def test_to_anndata__real_cite_seq(data_dir: Path, tmp_path: Path) -> None:
         expected = expected_of([mdata["prot"].to_anndata(), mdata["rna"].to_anndata()])
     np.testing.assert_array_equal(dense(found.X), dense(expected.X))
     assert list(found.var_names) == list(expected.var_names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_to_anndata__file_keeps_the_memory_limit(tmp_path: Path, suffix: str) -> None:
+    """100 million values, 0.8 GB as float32 CSR, under a limit of 0.7 GB; cells are shuffled."""
+    X, rng = even_counts(25_000), np.random.default_rng(0)
+    store, path = str(tmp_path / "data.zarr"), str(tmp_path / f"wide{suffix}")
+    names = np.array([f"c{i}" for i in range(X.shape[0])])
+    mod = {}
+    for name in ("rna", "atac"):
+        mod[name] = lazymu.Modality(X, obs=pd.DataFrame(index=names))
+        names = np.concatenate([rng.permutation(part) for part in np.array_split(names, 100)])
+    lazymu.MuData(mod).write(store)
+    limit = 700 * 10**6
+    assert peak_bytes(f"lazymu.read({store!r}).to_anndata(path={path!r})", limit) < limit
+    assert lazymu.read(path).shape == (X.shape[0], 2 * X.shape[1])
