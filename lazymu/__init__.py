@@ -4,12 +4,15 @@ from lazymu import atac, datasets, get, pl, pp, prot, tl
 from lazymu.containers import (
     Modality,
     MuData,
+    batches,
+    concat,
     read,
     read_10x_h5,
     read_10x_mtx,
     read_h5ad,
     read_h5mu,
     read_zarr,
+    to_anndata,
 )
 from lazymu.io import convert, export
 from lazymu.settings import settings
@@ -22,6 +25,8 @@ __all__ = [
     "Modality",
     "MuData",
     "atac",
+    "batches",
+    "concat",
     "convert",
     "datasets",
     "export",
@@ -37,4 +42,5 @@ __all__ = [
     "read_zarr",
     "settings",
     "tl",
+    "to_anndata",
 ]

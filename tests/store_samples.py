@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import scipy.sparse as sp
 
 from lazymu.io import Deferred, ModalityElements, StoreElements
 from lazymu.stream import LazyMatrix
+from tests.conftest import REPOSITORY
 
 
 @contextmanager
@@ -30,6 +33,34 @@ def random_counts(n_obs: int, n_vars: int, *, density: float = 0.2, seed: int = 
     kept = rng.random((n_obs, n_vars)) < density
     values = 1 + rng.poisson(2.0, (n_obs, n_vars))
     return sp.csr_matrix(np.where(kept, values, 0).astype(np.float32))
+
+
+def even_counts(n_obs: int, n_vars: int = 20_000, per_cell: int = 2_000) -> sp.csr_matrix:
+    """Return counts with equally many values in each row, as quickly as large ones can be made."""
+    rng = np.random.default_rng(0)
+    cols = np.sort(rng.integers(0, n_vars // per_cell, (n_obs, per_cell), dtype=np.int32))
+    cols += np.arange(per_cell, dtype=np.int32) * (n_vars // per_cell)
+    values = rng.geometric(0.5, cols.size).astype(np.float32)
+    indptr = np.arange(n_obs + 1) * per_cell
+    return sp.csr_matrix((values, cols.ravel(), indptr), shape=(n_obs, n_vars))
+
+
+PEAK = """
+import sys
+import lazymu
+
+lazymu.settings.memory_limit, lazymu.settings.n_threads = int(sys.argv[2]), 2
+exec(sys.argv[1])
+status = open("/proc/self/status").read()  # what getrusage says begins with the parent's
+print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
+"""
+
+
+def peak_bytes(code: str, limit: int) -> int:
+    """Return the peak memory of a new process that runs ``code`` under a memory limit."""
+    command = [sys.executable, "-c", PEAK, code, str(limit)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY)
+    return int(done.stdout)
 
 
 def make_anndata(n_obs: int = 30, n_vars: int = 12, *, seed: int = 0, prefix: str = "g") -> Any:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import anndata as ad
     import xarray as xr
 
+    from lazymu.stream.batches import Batches
+
 SLOTS = ("obs", "var", "uns", "obsm", "varm", "layers", "obsp", "varp")
 
 
@@ -361,6 +363,12 @@ class Modality:
         from lazymu.containers.interchange import anndata_of
 
         return anndata_of(self)
+
+    def batches(self, batch_size: int = 128, **options: Any) -> Batches:
+        """Give the cells in mini-batches for training; options are those of `lazymu.batches`."""
+        from lazymu.containers.batching import batches  # it imports this module
+
+        return batches(self, batch_size, **options)
 
     def to_xarray(self) -> xr.Dataset:
         """Return the modality as a labelled lazy dataset with dims `obs`, `var`, `component`."""

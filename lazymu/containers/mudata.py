@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy as copying
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,10 @@ from lazymu.io.elements import StoreElements
 from lazymu.typing import Int64s
 
 if TYPE_CHECKING:
+    import anndata as ad
     import mudata as md
+
+    from lazymu.stream.batches import Batches
 
 JOINT_SLOTS = ("obs", "var", "uns", "obsm", "varm", "obsp", "varp")
 ARRAYS = (("obsm", "obsp"), ("varm", "varp"))
@@ -354,6 +357,18 @@ class MuData:
         from lazymu.containers.interchange import mudata_of
 
         return mudata_of(self)
+
+    def to_anndata(self, mods: Sequence[str] | None = None, **options: Any) -> ad.AnnData | None:
+        """Put modalities side by side in one AnnData, in memory or a file: `lazymu.to_anndata`."""
+        from lazymu.containers.wide import to_anndata  # it imports this module
+
+        return to_anndata(self, mods, **options)
+
+    def batches(self, batch_size: int = 128, **options: Any) -> Batches:
+        """Give the cells in mini-batches for training; options are those of `lazymu.batches`."""
+        from lazymu.containers.batching import batches  # it imports this module
+
+        return batches(self, batch_size, **options)
 
     def __repr__(self) -> str:
         lines = [f"MuData object with n_obs × n_vars = {self.n_obs} × {self.n_vars}"]

@@ -10,13 +10,14 @@ from lazymu.typing import CSR, Int64s, Ints
 
 
 class ColumnPicker:
-    """Takes columns ``cols`` of blocks that have ``n_cols``."""
+    """Takes columns ``cols`` of blocks that have ``n_cols``; at -1 it makes an empty one."""
 
     def __init__(self, cols: Int64s, n_cols: int) -> None:
         self._n_picked = len(cols)
         # New position of each column, -1 of those dropped. Narrow, so that caches hold it.
         self._remap: Ints = np.full(n_cols, -1, index_dtype(len(cols), n_cols))
-        self._remap[cols] = np.arange(len(cols))
+        taken = np.flatnonzero(cols >= 0)
+        self._remap[cols[taken]] = taken
 
     @property
     def nbytes(self) -> int:
