@@ -47,13 +47,16 @@ def simulated(cells: int, n_threads: int) -> dict[str, Any]:
     return {name: np.asarray(modality.X) for name, modality in embedded(out).items()}
 
 
-def real() -> dict[str, Any]:
-    """Return principal components of two halves of the genes of a blood sample."""
+def real() -> dict[str, Any] | None:
+    """Return principal components of two halves of the genes of a blood sample, if it is there."""
     import anndata as ad
     from sklearn.decomposition import PCA
 
     folder = os.environ.get("LAZYMU_DATA")
     path = Path(folder) / REAL.parent.name / REAL.name if folder else REAL
+    if not path.exists():
+        print(f"Without real cells: {path} is absent; $LAZYMU_DATA says where data are")
+        return None
     counts = np.log1p(ad.read_h5ad(path).X.toarray().astype(np.float64))
     halves = {"odd genes": counts[:, ::2], "even genes": counts[:, 1::2]}
     return {
@@ -268,7 +271,9 @@ def main() -> None:
     embeddings = simulated(chosen.cells, chosen.threads)
     sets = {f"{chosen.cells:,} simulated cells": embeddings, "3,994 real cells": real()}
     parts = [
-        f"## Candidates, {name}\n\n{scheme_table(scheme_rows(of))}" for name, of in sets.items()
+        f"## Candidates, {name}\n\n{scheme_table(scheme_rows(of))}"
+        for name, of in sets.items()
+        if of is not None
     ]
     parts += [
         f"## Beside muon, {chosen.cells:,} cells\n\n{beside_muon(chosen.cells, chosen.threads)}",

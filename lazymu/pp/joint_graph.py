@@ -9,17 +9,26 @@ import numpy as np
 import pandas as pd
 
 from lazymu import keys
-from lazymu.containers import Modality, MuData
-from lazymu.errors import ArgumentError, MissingResultError, NoCommonCellsError, explain
+from lazymu.containers import MuData
+from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.graph.bandwidth import Flavor
 from lazymu.graph.connectivities import umap_connectivities
 from lazymu.graph.knn import Method
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.shared import shared_neighbors
 from lazymu.graph.wnn import WeightedNeighbors, weighted_neighbors
-from lazymu.pp.embeddings import Embedding, embedding_of, named_in
+from lazymu.pp.embeddings import Embedding, named_in
 from lazymu.pp.graph_results import store_graph, stored_lists
-from lazymu.typing import Array, Float64s, Int64s
+from lazymu.pp.joint_inputs import (
+    NPcs,
+    UseRep,
+    common_positions,
+    embeddings_of,
+    graph_names,
+    origin,
+    weights_key,
+)
+from lazymu.typing import Array, Float64s
 
 Weight: TypeAlias = "float | str | Array | pd.Series[Any]"
 DEFAULT_NEIGHBORS = 20
@@ -33,8 +42,8 @@ def connect_jointly(
     n_bandwidth_neighbors: int,
     n_multineighbors: int,
     neighbor_keys: Mapping[str, str | None] | None,
-    use_rep: str | Mapping[str, str] | None,
-    n_pcs: int | Mapping[str, int] | None,
+    use_rep: UseRep,
+    n_pcs: NPcs,
     metric: str,
     flavor: Flavor,
     l2_norm: bool | None,
@@ -51,12 +60,9 @@ def connect_jointly(
     if metric != "euclidean":
         rule = "a joint graph's distances are Euclidean"
         raise ArgumentError(explain("metric", repr(metric), rule, "leave it out"))
-    graphs = _graph_names(mdata, neighbor_keys, use_rep)
-    embeddings = {
-        name: _embedding(name, mdata.mod[name], graph, _of(use_rep, name), _of(n_pcs, name))
-        for name, graph in graphs.items()
-    }
-    positions = _common_positions(mdata, list(embeddings))
+    graphs = graph_names(mdata, neighbor_keys, use_rep)
+    embeddings = embeddings_of(mdata, graphs, use_rep, n_pcs)
+    positions = common_positions(mdata, list(embeddings))
     if n_neighbors is None:
         n_neighbors = _default_neighbors(mdata, graphs, flavor)
     found = weighted_neighbors(
@@ -83,30 +89,13 @@ def connect_jointly(
     }
     lists = NeighborLists(found.indices, found.distances)
     connectivities = umap_connectivities(lists, first_is_self=flavor == "muon")
-    params = settings | _origin(key_added, embeddings)
+    params = settings | origin(key_added, embeddings)
     store_graph(mdata, key_added, lists, connectivities, params, random_state, found.recall)
-    mdata.obsm[_weights_key(key_added)] = found.weights
+    mdata.obsm[weights_key(key_added)] = found.weights
     if add_snn:
         mdata.obsp[keys.snn_of(keys.graph_keys(key_added)[0])] = shared_neighbors(found.indices)
     if weight_key is not None:
         _store_columns(mdata, list(embeddings), found, weight_key, add_weights_to_modalities)
-
-
-def _origin(key_added: str | None, embeddings: Mapping[str, Embedding]) -> dict[str, Any]:
-    """Return the parameters that say what a graph was made of."""
-    origin: dict[str, Any] = {
-        # scanpy's tl.umap takes the shape of what is named here, and cannot take a mapping.
-        "use_rep": _weights_key(key_added),
-        "modalities": list(embeddings),
-        "mod_use_rep": {name: embedding.name for name, embedding in embeddings.items()},
-    }
-    if limits := {n: e.n_pcs for n, e in embeddings.items() if e.n_pcs is not None}:
-        origin["mod_n_pcs"] = limits
-    return origin
-
-
-def _weights_key(key_added: str | None) -> str:
-    return keys.weights_of(keys.graph_keys(key_added)[0])
 
 
 def _weights_given(mdata: MuData, names: list[str], weights: Mapping[str, Weight]) -> Float64s:
@@ -131,36 +120,6 @@ def _weights_given(mdata: MuData, names: list[str], weights: Mapping[str, Weight
     return columns
 
 
-def _of(value: Any, name: str) -> Any:
-    """Return a modality's own value of an argument that may be one for all."""
-    return value.get(name) if isinstance(value, Mapping) else value
-
-
-def _graph_names(
-    mdata: MuData, neighbor_keys: Mapping[str, str | None] | None, use_rep: Any
-) -> dict[str, str]:
-    """Return the modalities to use, and the name of each one's graph, there or not."""
-    if neighbor_keys is None:
-        names = list(use_rep) if isinstance(use_rep, Mapping) else list(mdata.mod)
-        return {name: keys.NEIGHBORS for name in names}
-    for name, key in neighbor_keys.items():
-        if (key or keys.NEIGHBORS) not in mdata.mod[name].uns:
-            rule = f"{name} has no graph of that name"
-            fix = f"call lazymu.pp.neighbors(mdata[{name!r}], ...) first, or pass use_rep"
-            raise MissingResultError(explain("neighbor_keys", repr(key), rule, fix))
-    return {name: key or keys.NEIGHBORS for name, key in neighbor_keys.items()}
-
-
-def _embedding(
-    name: str, modality: Modality, graph: str, use_rep: str | None, n_pcs: int | None
-) -> Embedding:
-    """Return the embedding that is named, else that of the modality's graph, else the usual."""
-    if use_rep is None and graph in modality.uns:
-        use_rep, known = named_in(modality.uns[graph].get("params", {}))
-        n_pcs = known if n_pcs is None else n_pcs
-    return embedding_of(modality, use_rep, n_pcs, where=name)
-
-
 def _own_lists(
     mdata: MuData, graphs: Mapping[str, str], embeddings: Mapping[str, Embedding]
 ) -> dict[str, NeighborLists]:
@@ -175,20 +134,6 @@ def _own_lists(
         if same and params.get("metric", "euclidean") == "euclidean":
             found[name] = lists
     return found
-
-
-def _common_positions(mdata: MuData, names: list[str]) -> dict[str, Int64s]:
-    positions = {name: mdata.obs_positions(name) for name in names}
-    present = np.column_stack([rows >= 0 for rows in positions.values()])
-    if not present.all(axis=1).any():
-        rule = "no cell name is in all of them"
-        fix = "check that obs_names are written alike, e.g. with the same suffix"
-        raise NoCommonCellsError(explain("modalities", " and ".join(names), rule, fix))
-    if n_absent := int((~present.any(axis=1)).sum()):
-        rule = f"{n_absent} cells are in none of them"
-        fix = "use all modalities, or keep common cells with lazymu.pp.intersect_obs"
-        raise ArgumentError(explain("modalities", " and ".join(names), rule, fix))
-    return positions
 
 
 def _default_neighbors(mdata: MuData, graphs: Mapping[str, str], flavor: Flavor) -> int:

@@ -7,16 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from lazymu import keys
 from lazymu.containers import MuData
-from lazymu.errors import ArgumentError, MissingResultError, NoCommonCellsError, explain
+from lazymu.errors import ArgumentError, explain
 from lazymu.graph.checks import require_at_least, require_choice
 from lazymu.graph.knn import METHODS, Method
 from lazymu.graph.search import NeighborLists
 from lazymu.graph.snf import EPS, fused_neighbors
-from lazymu.pp.embeddings import Embedding, embedding_of, named_in
 from lazymu.pp.graph_results import store_graph
-from lazymu.typing import Int64s
+from lazymu.pp.joint_inputs import (
+    NeighborKeys,
+    NPcs,
+    UseRep,
+    common_positions,
+    embeddings_of,
+    graph_names,
+    origin,
+    weights_key,
+)
 
 SELF = 0.5
 """A cell's similarity to itself, the largest that there is; distances are what is missing to it."""
@@ -25,14 +32,14 @@ SELF = 0.5
 def snf(
     mdata: MuData,
     n_neighbors: int = 20,
-    neighbor_keys: str | Mapping[str, str | None] | None = None,
+    neighbor_keys: NeighborKeys = None,
     key_added: str | None = None,
     n_iterations: int = 20,
     sigma: float = 0.5,
     eps: float = EPS,
     *,
-    use_rep: str | Mapping[str, str] | None = None,
-    n_pcs: int | Mapping[str, int] | None = None,
+    use_rep: UseRep = None,
+    n_pcs: NPcs = None,
     n_pairs: int | None = None,
     knn: Method = "auto",
     random_state: int | None = 0,
@@ -137,15 +144,14 @@ def snf(
     if not isinstance(mdata, MuData):
         rule, fix = "it must be a lazymu MuData", "pass one of two or more modalities"
         raise ArgumentError(explain("mdata", f"a {type(mdata).__name__}", rule, fix))
-    graphs = _graph_names(mdata, neighbor_keys, use_rep)
+    graphs = graph_names(mdata, neighbor_keys, use_rep)
     if len(graphs) < 2:
         rule, fix = "a fusion is of two or more", "name another, or leave out the selection"
         raise ArgumentError(explain("modalities", ", ".join(graphs) or "none", rule, fix))
-    embeddings = {
-        name: _embedding(mdata, name, graph, _of(use_rep, name), _of(n_pcs, name))
-        for name, graph in graphs.items()
-    }
-    positions = _positions(mdata, list(graphs))
+    if use_rep is None:
+        _require_euclidean(mdata, graphs)
+    embeddings = embeddings_of(mdata, graphs, use_rep, n_pcs)
+    positions = common_positions(mdata, list(graphs))
     fused = fused_neighbors(
         {name: embedding.values for name, embedding in embeddings.items()},
         positions,
@@ -157,58 +163,24 @@ def snf(
         method=knn,
         random_state=random_state,
     )
-    weights_key = keys.weights_of(keys.graph_keys(key_added)[0])
     params: dict[str, Any] = {
         "method": "snf",
         "n_neighbors": n_neighbors,
         "n_iterations": n_iterations,
         "sigma": sigma,
         "eps": float(eps),
-        # muon has a mapping here, which scanpy's tl.umap cannot take.
-        "use_rep": weights_key,
-        "modalities": list(embeddings),
-        "mod_use_rep": {name: embedding.name for name, embedding in embeddings.items()},
+        **origin(key_added, embeddings),
     }
-    if limits := {n: e.n_pcs for n, e in embeddings.items() if e.n_pcs is not None}:
-        params["mod_n_pcs"] = limits
     lists = NeighborLists(fused.indices, SELF - fused.similarities)
     store_graph(mdata, key_added, lists, fused.graph(), params, random_state, fused.recall)
     present = np.column_stack([rows >= 0 for rows in positions.values()])
-    mdata.obsm[weights_key] = present / present.sum(axis=1, keepdims=True)
+    mdata.obsm[weights_key(key_added)] = present / present.sum(axis=1, keepdims=True)
 
 
-def _of(value: Any, name: str) -> Any:
-    """Return a modality's own value of an argument that may be one for all."""
-    return value.get(name) if isinstance(value, Mapping) else value
-
-
-def _graph_names(
-    mdata: MuData,
-    neighbor_keys: str | Mapping[str, str | None] | None,
-    use_rep: str | Mapping[str, str] | None,
-) -> dict[str, str]:
-    """Return the modalities to use, and the name of each one's graph; none need be there."""
-    if neighbor_keys is None:
-        names = list(use_rep) if isinstance(use_rep, Mapping) else list(mdata.mod)
-        return {name: keys.NEIGHBORS for name in names}
-    if isinstance(neighbor_keys, str):
-        neighbor_keys = dict.fromkeys(mdata.mod, neighbor_keys)
-    graphs = {name: key or keys.NEIGHBORS for name, key in neighbor_keys.items()}
-    for name, key in graphs.items():
-        if key not in mdata.mod[name].uns:
-            rule = f"{name} has no graph of that name"
-            fix = f"call lazymu.pp.neighbors(mdata[{name!r}], ...) first, or pass use_rep"
-            raise MissingResultError(explain("neighbor_keys", repr(key), rule, fix))
-    return graphs
-
-
-def _embedding(
-    mdata: MuData, name: str, graph: str, use_rep: str | None, n_pcs: int | None
-) -> Embedding:
-    """Return the embedding that is named, else that of the modality's graph, else the usual."""
-    modality = mdata.mod[name]
-    if use_rep is None and graph in modality.uns:
-        params = modality.uns[graph].get("params", {})
+def _require_euclidean(mdata: MuData, graphs: Mapping[str, str]) -> None:
+    """Raise ArgumentError where a graph, whose embedding would be taken, is of another metric."""
+    for name, graph in graphs.items():
+        params = mdata.mod[name].uns.get(graph, {}).get("params", {})
         if params.get("metric", "euclidean") != "euclidean":
             got = f"{graph!r}, in {name} a graph of metric {params['metric']!r}"
             rule, fix = (
@@ -216,21 +188,3 @@ def _embedding(
                 "pass use_rep to do so all the same",
             )
             raise ArgumentError(explain("neighbor_keys", got, rule, fix))
-        use_rep, known = named_in(params)
-        n_pcs = known if n_pcs is None else n_pcs
-    return embedding_of(modality, use_rep, n_pcs, where=name)
-
-
-def _positions(mdata: MuData, names: list[str]) -> dict[str, Int64s]:
-    """Return the row of each joint cell in each modality, -1 where it has none."""
-    positions = {name: mdata.obs_positions(name) for name in names}
-    present = np.column_stack([rows >= 0 for rows in positions.values()])
-    if not present.all(axis=1).any():
-        rule = "no cell name is in all of them"
-        fix = "check that obs_names are written alike, e.g. with the same suffix"
-        raise NoCommonCellsError(explain("modalities", " and ".join(names), rule, fix))
-    if n_absent := int((~present.any(axis=1)).sum()):
-        rule = f"{n_absent} cells are in none of them"
-        fix = "use all modalities, or keep common cells with lazymu.pp.intersect_obs"
-        raise ArgumentError(explain("modalities", " and ".join(names), rule, fix))
-    return positions
