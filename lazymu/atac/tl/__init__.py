@@ -1,5 +1,8 @@
 """Analysis of peak counts."""
 
+from lazymu.atac.tl.add_peak_annotation import add_peak_annotation
+from lazymu.atac.tl.add_peak_annotation_gene_names import add_peak_annotation_gene_names
+from lazymu.atac.tl.annotate_peaks import annotate_peaks
 from lazymu.atac.tl.lsi import lsi
 
-__all__ = ["lsi"]
+__all__ = ["add_peak_annotation", "add_peak_annotation_gene_names", "annotate_peaks", "lsi"]
