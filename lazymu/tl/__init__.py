@@ -2,7 +2,8 @@
 
 from lazymu.tl.leiden import leiden
 from lazymu.tl.mofa import mofa
+from lazymu.tl.peak_gene_links import peak_gene_links
 from lazymu.tl.rank_genes_groups import rank_genes_groups
 from lazymu.tl.umap import umap
 
-__all__ = ["leiden", "mofa", "rank_genes_groups", "umap"]
+__all__ = ["leiden", "mofa", "peak_gene_links", "rank_genes_groups", "umap"]

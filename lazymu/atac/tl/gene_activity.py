@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from lazymu import keys
-from lazymu.atac.counts import raw_counts
 from lazymu.atac.overlap_sums import incidence, overlap_sums
 from lazymu.atac.peaks import peaks_of
 from lazymu.containers import Modality, MuData, as_modality
@@ -16,6 +15,7 @@ from lazymu.containers.names import make_unique
 from lazymu.errors import ArgumentError, explain
 from lazymu.genomics import Genes, as_genes
 from lazymu.genomics.intervals import Intervals, interval_names, require_common
+from lazymu.pp.raw_counts import raw_counts
 from lazymu.typing import CSR
 
 
