@@ -310,3 +310,15 @@ def test_annotate_peaks__chromosomes_named_otherwise() -> None:
         annotate_peaks(modality(["chr1:1-5"]), genes)
     with pytest.raises(ArgumentError, match=r"`var_names` is 'GAPDH' at position 1"):
         annotate_peaks(modality(["chr1:1-5", "GAPDH"]), genes)
+
+
+def test_annotate_peaks__of_no_peaks_or_no_genes() -> None:
+    genes = pd.DataFrame(
+        {"chr": ["chr1"], "start": [50], "end": [90], "strand": ["+"], "gene": ["A"]}
+    )
+    none = modality([])
+    annotate_peaks(none, genes)
+    assert len(table_of(none)) == 0
+    some = modality(["chr1:1-5"])
+    annotate_peaks(some, genes.iloc[:0])
+    assert table_of(some)["peak_type"].tolist() == ["intergenic"]
