@@ -81,6 +81,8 @@ MOFA: Final = "mofa"
 RANK_GENES_GROUPS: Final = "rank_genes_groups"
 LAZYMU: Final = "lazymu"
 FILES: Final = "files"
+PEAK_ANNOTATION: Final = "peak_annotation"
+PEAK_GENE_LINKS: Final = "peak_gene_links"
 
 
 def log1p_of(column: str) -> str:

@@ -26,6 +26,7 @@ NAMESPACES = (
 READING = ("pp", "tl")
 # Functions that follow a publication, by the last part of their name.
 CITING = {
+    *("add_peak_annotation", "annotate_peaks", "gene_activity", "peak_gene_links"),
     *("clr", "dsb", "highly_variable_genes", "leiden", "louvain", "lsi", "mofa"),
     *("neighbors", "pca", "rank_genes_groups", "snf", "tfidf", "umap"),
 }

@@ -1,5 +1,15 @@
 """Analysis of peak counts."""
 
+from lazymu.atac.tl.add_peak_annotation import add_peak_annotation
+from lazymu.atac.tl.add_peak_annotation_gene_names import add_peak_annotation_gene_names
+from lazymu.atac.tl.annotate_peaks import annotate_peaks
+from lazymu.atac.tl.gene_activity import gene_activity
 from lazymu.atac.tl.lsi import lsi
 
-__all__ = ["lsi"]
+__all__ = [
+    "add_peak_annotation",
+    "add_peak_annotation_gene_names",
+    "annotate_peaks",
+    "gene_activity",
+    "lsi",
+]
