@@ -81,6 +81,11 @@ MOFA: Final = "mofa"
 RANK_GENES_GROUPS: Final = "rank_genes_groups"
 LAZYMU: Final = "lazymu"
 FILES: Final = "files"
+PEAK_ANNOTATION: Final = "peak_annotation"
+PEAK: Final = "peak"
+PEAK_TYPE: Final = "peak_type"
+DISTANCE: Final = "distance"
+GENES: Final = "genes"
 
 
 def log1p_of(column: str) -> str:

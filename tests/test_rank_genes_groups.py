@@ -362,6 +362,7 @@ def test_logreg__values_beyond_the_memory_limit() -> None:
     options = {"method": "logreg", "mask_var": np.arange(200) < 60, "C": 0.01}
     with lazymu.settings.override(memory_limit=3_000_000, n_threads=1):
         # the bound on their values, cells times features, is too high: they are counted
+        mod = lazymu.Modality(adata)
         count = count_passes(lambda: rank_genes_groups(mod, "group", **options))
     assert count == 2
     assert_same_scores(mod.uns[KEY], scanpy_result(adata, **options))
