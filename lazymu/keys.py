@@ -32,6 +32,7 @@ PCT_DROPOUT_BY_COUNTS: Final = "pct_dropout_by_counts"
 N_GENES: Final = "n_genes"
 N_COUNTS: Final = "n_counts"
 N_CELLS: Final = "n_cells"
+N_OBS_AGGREGATED: Final = "n_obs_aggregated"
 HIGHLY_VARIABLE: Final = "highly_variable"
 HIGHLY_VARIABLE_RANK: Final = "highly_variable_rank"
 HIGHLY_VARIABLE_NBATCHES: Final = "highly_variable_nbatches"
@@ -83,6 +84,10 @@ LAZYMU: Final = "lazymu"
 FILES: Final = "files"
 PEAK_ANNOTATION: Final = "peak_annotation"
 PEAK_GENE_LINKS: Final = "peak_gene_links"
+PEAK: Final = "peak"
+PEAK_TYPE: Final = "peak_type"
+DISTANCE: Final = "distance"
+GENES: Final = "genes"
 
 
 def log1p_of(column: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -22,6 +23,7 @@ from lazymu.stream.steps import Log1p, ScaleRows
 from lazymu.tl import rank_genes_groups
 from lazymu.tl.group_tests import t_test, wilcoxon
 from tests.conftest import make_counts
+from tests.rna_data import real_counts
 
 KEY = "rank_genes_groups"
 FIELDS = ("scores", "pvals", "pvals_adj", "logfoldchanges")
@@ -270,6 +272,102 @@ def test_sorted_keys__order_is_that_of_the_values(rng: np.random.Generator) -> N
         assert np.all(np.diff(values[np.argsort(codes)][order].astype(float)) >= 0)
 
 
+# --- logistic regression --------------------------------------------------------------------------
+
+
+def assert_same_scores(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    assert ours.keys() == theirs.keys() == {"params", "names", "scores"}
+    assert ours["params"] == theirs["params"]
+    assert ours["names"].dtype == theirs["names"].dtype
+    assert ours["scores"].dtype == theirs["scores"].dtype
+    for group in theirs["names"].dtype.names:
+        a = pd.Series(ours["scores"][group], index=ours["names"][group])
+        b = pd.Series(theirs["scores"][group], index=theirs["names"][group])
+        np.testing.assert_allclose(a.loc[b.index], b, atol=1e-5, rtol=0)
+        assert a.is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"C": 0.1, "max_iter": 300},
+        {"groups": ["c10", "c1", "c2"]},
+        {"groups": ["c10", "c1"], "reference": "c2"},
+        {"mask_var": "tested", "use_raw": False, "pts": True},
+    ],
+)
+def test_logreg__equals_scanpy(options: dict[str, Any], dense: bool) -> None:
+    adata = make_adata(dense=dense)
+    mod = lazymu.Modality(adata)
+    rank_genes_groups(mod, "group", method="logreg", **options)
+    assert_same_scores(mod.uns[KEY], scanpy_result(adata, method="logreg", **options))
+
+
+def test_logreg__n_genes_and_absolute_scores_equal_scanpy() -> None:
+    adata = make_adata()
+    mod = lazymu.Modality(adata)
+    options = {"method": "logreg", "n_genes": 5, "rankby_abs": True}
+    rank_genes_groups(mod, "group", **options)
+    theirs = scanpy_result(adata, **options)
+    for group in ("c1", "c2", "c10"):
+        assert list(mod.uns[KEY]["names"][group]) == list(theirs["names"][group])
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_logreg__of_real_cells_equals_scanpy(data_dir: Path) -> None:
+    adata = real_counts("variable_5k", data_dir)[:800].copy()
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    adata.obs["group"] = pd.Categorical(np.array(["a", "b", "c"])[np.arange(800) * 3 // 800])
+    mod = lazymu.Modality(adata)
+    rank_genes_groups(mod, "group", method="logreg", max_iter=40)
+    assert_same_scores(mod.uns[KEY], scanpy_result(adata, method="logreg", max_iter=40))
+
+
+@pytest.mark.parametrize(("groups", "sign"), [(["c1", "c2"], -1), (["c2", "c1"], 1)])
+def test_logreg__of_two_groups_says_what_the_first_has_more_of(
+    groups: list[str], sign: int
+) -> None:
+    """scanpy 1.11 gives the coefficients of the later category, whichever comes first."""
+    adata = make_adata()
+    mod = lazymu.Modality(adata)
+    rank_genes_groups(mod, "group", method="logreg", groups=groups)
+    theirs = scanpy_result(adata, method="logreg", groups=groups)
+    assert mod.uns[KEY]["names"].dtype.names == (groups[0],)
+    ours = pd.Series(mod.uns[KEY]["scores"][groups[0]], mod.uns[KEY]["names"][groups[0]])
+    expected = pd.Series(theirs["scores"][groups[0]], theirs["names"][groups[0]])
+    np.testing.assert_allclose(ours.loc[expected.index], sign * expected, atol=1e-5)
+    assert (ours["gene0"] > 0) == (groups[0] == "c1")
+
+
+def test_logreg__lazy_steps_are_applied_and_passes_counted() -> None:
+    mod = lazymu.Modality(make_adata())
+    mod.X = mod.X.with_steps(ScaleRows(np.linspace(0.5, 2, mod.n_obs)), Log1p())
+    assert count_passes(lambda: rank_genes_groups(mod, "group", method="logreg")) == 1
+    expected = ad.AnnData(mod.X.to_memory(), obs=mod.obs, var=mod.var)
+    assert_same_scores(mod.uns[KEY], scanpy_result(expected, method="logreg"))
+
+
+def test_logreg__values_beyond_the_memory_limit() -> None:
+    adata = make_adata(2000, 200)
+    mod = lazymu.Modality(adata)
+    with (
+        lazymu.settings.override(memory_limit=3_000_000, n_threads=1),
+        pytest.raises(MemoryLimitError, match=r"mask_var='highly_variable'.*method='t-test'"),
+    ):
+        rank_genes_groups(mod, "group", method="logreg")
+    options = {"method": "logreg", "mask_var": np.arange(200) < 60, "C": 0.01}
+    with lazymu.settings.override(memory_limit=3_000_000, n_threads=1):
+        # the bound on their values, cells times features, is too high: they are counted
+        mod = lazymu.Modality(adata)
+        count = count_passes(lambda: rank_genes_groups(mod, "group", **options))
+    assert count == 2
+    assert_same_scores(mod.uns[KEY], scanpy_result(adata, **options))
+
+
 # --- memory and passes ----------------------------------------------------------------------------
 
 
@@ -330,7 +428,9 @@ def test_t_test__results_do_not_depend_on_blocks() -> None:
 @pytest.mark.parametrize(
     ("groupby", "options", "error", "message"),
     [
-        ("group", {"method": "logreg"}, ArgumentError, "must be one of 't-test', 't-test_over"),
+        ("group", {"method": "anova"}, ArgumentError, "must be one of 't-test', 't-test_over"),
+        ("group", {"max_iter": 5}, ArgumentError, "`max_iter` is given.*'t-test' takes no"),
+        ("group", {"method": "logreg", "groups": ["c1"]}, ArgumentError, "`groups` is 1 group"),
         ("group", {"corr_method": "none"}, ArgumentError, "'benjamini-hochberg', 'bonferroni'"),
         ("cluster", {}, MissingResultError, "columns of obs are: group"),
         ("group", {"groups": ["c3"]}, ArgumentError, "groups of 'group' are: c1, c2, c10"),
@@ -379,6 +479,18 @@ def test_rank_genes_groups_df__equals_scanpy(group: Any, options: dict[str, Any]
         assert list(ours["group"].cat.categories) == (group or ["c1", "c2", "c10"])
         theirs["group"] = pd.Categorical(theirs["group"], ours["group"].cat.categories)
     assert_same_table(ours[theirs.columns], theirs)
+
+
+def test_rank_genes_groups_df__of_a_regression() -> None:
+    adata = make_adata()
+    sc.tl.rank_genes_groups(adata, "group", method="logreg")
+    mod = lazymu.Modality(adata)
+    for group in ("c1", None):
+        ours, theirs = rank_genes_groups_df(mod, group), sc.get.rank_genes_groups_df(adata, group)
+        assert set(ours.columns) == set(theirs.columns)
+        assert_same_table(ours[["names", "scores"]], theirs[["names", "scores"]])
+    with pytest.raises(ArgumentError, match=r"`pval_cutoff` is 0\.1.*'logreg' gives scores alone"):
+        rank_genes_groups_df(mod, "c1", pval_cutoff=0.1)
 
 
 def test_rank_genes_groups_df__errors() -> None:

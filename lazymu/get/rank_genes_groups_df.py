@@ -12,6 +12,7 @@ from lazymu.containers import Modality, as_modality
 from lazymu.errors import ArgumentError, MissingResultError, explain
 
 COLUMNS = ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")
+"""Columns of a result; that of ``logreg`` has the first two."""
 SHARES = {"pts": "pct_nz_group", "pts_rest": "pct_nz_reference"}
 
 
@@ -45,16 +46,16 @@ def rank_genes_groups_df(
     Returns
     -------
     pandas.DataFrame
-        Columns `names`, `scores`, `logfoldchanges`, `pvals`, `pvals_adj`, with `pct_nz_group` and
-        `pct_nz_reference` where ``pts=True`` was asked for, and `group` where ``group`` is not one
-        name.
+        Columns `names`, `scores`, `logfoldchanges`, `pvals`, `pvals_adj` (for ``logreg`` the first
+        two), with `pct_nz_group` and `pct_nz_reference` where ``pts=True`` was asked for, and
+        `group` where ``group`` is not one name.
 
     Raises
     ------
     MissingResultError
         If ``key`` is not in `uns`, or the column not in `var`.
     ArgumentError
-        If a group was not tested.
+        If a group was not tested, or a cutoff is on what ``logreg`` does not give.
 
     Notes
     -----
@@ -79,6 +80,7 @@ def rank_genes_groups_df(
             raise ArgumentError(explain("group", repr(name), rule, "name one of them"))
     table = pd.concat([group_table(result, name) for name in wanted], ignore_index=True)
     table["group"] = pd.Categorical(table["group"], categories=wanted)
+    check_cutoffs(table, pval_cutoff=pval_cutoff, log2fc_min=log2fc_min, log2fc_max=log2fc_max)
     if pval_cutoff is not None:
         table = table[table["pvals_adj"] < pval_cutoff]
     if log2fc_min is not None:
@@ -108,9 +110,23 @@ def stored_result(modality: Modality, key: str) -> dict[str, Any]:
     return result
 
 
+def check_cutoffs(table: pd.DataFrame, **cutoffs: float | None) -> None:
+    """Raise where a cutoff is on a column that the table does not have.
+
+    Raises
+    ------
+    ArgumentError
+        Naming it.
+    """
+    given = [(name, value) for name, value in cutoffs.items() if value is not None]
+    if given and "pvals_adj" not in table:
+        rule = "method='logreg' gives scores alone"
+        raise ArgumentError(explain(*given[0], rule, "leave it out, or rank by a test"))
+
+
 def group_table(result: dict[str, Any], group: str) -> pd.DataFrame:
     """Return the ranked features of one group."""
-    columns = {column: result[column][group] for column in COLUMNS}
+    columns = {column: result[column][group] for column in COLUMNS if column in result}
     table = pd.DataFrame({"group": group, **columns})
     for key, column in SHARES.items():
         if key in result:

@@ -1,4 +1,4 @@
-"""What tests between groups of cells are made of: moments, sums of ranks, and columns gathered.
+"""What rank tests between groups of cells are made of: sums of ranks, and columns gathered.
 
 ``groups`` names the group of each cell, 0 to g - 1. A *column* holds the nonzero values of one
 feature and the groups of their cells; the zeros are known by number only.
@@ -17,45 +17,6 @@ Keys: TypeAlias = Array
 """uint64: the order of a value in the upper half, the group of its cell in the lower."""
 ZERO_LEVEL = np.uint64(1 << 31)
 """Upper half of the key of value 0."""
-
-
-@kernel
-def add_nonzero_moments(
-    data: Array,
-    indices: Ints,
-    indptr: Ints,
-    groups: Int64s,
-    n: Float64s,
-    mean: Float64s,
-    m2: Float64s,
-) -> None:
-    """Add the nonzero values of a block to their number, mean and squared deviations, (g, p).
-
-    Welford's update: ``n += 1; d = x - mean; mean += d / n; m2 += d (x - mean)``. Zeros are merged
-    once at the end (:func:`with_zeros`), so that a block costs only what it holds.
-    """
-    for i in range(len(indptr) - 1):
-        g = groups[i]
-        for k in range(indptr[i], indptr[i + 1]):
-            j, x = indices[k], np.float64(data[k])
-            if x == 0:
-                continue
-            n[g, j] += 1
-            d = x - mean[g, j]
-            mean[g, j] += d / n[g, j]
-            m2[g, j] += d * (x - mean[g, j])
-
-
-def with_zeros(
-    nnz: Float64s, mean: Float64s, m2: Float64s, n_cells: Float64s
-) -> tuple[Float64s, Float64s]:
-    """Return ``mean`` and ``m2`` (g, p) over all cells from those over the nonzero values.
-
-    ``n_cells`` is (g, 1). The zeros are ``n - nnz`` values of mean 0 and no deviation:
-    ``mean' = mean nnz / n`` and ``m2' = m2 + mean^2 nnz (n - nnz) / n``.
-    """
-    share = nnz / np.maximum(n_cells, 1)
-    return mean * share, m2 + mean**2 * (share * (n_cells - nnz))
 
 
 @kernel

@@ -56,18 +56,6 @@ def add_col_nnz(out: Int64s, data: Array, indices: Ints) -> None:
         out[np.uint64(indices[k])] += data[k] != 0
 
 
-@kernel
-def add_group_sums(out: Float64s, data: Array, indices: Ints, indptr: Ints, groups: Int64s) -> None:
-    """Add the sum of each column over the rows of each group to ``out`` (g, p).
-
-    Whole numbers add up exactly, in whatever order they come.
-    """
-    for i in range(len(indptr) - 1):
-        g = groups[i]
-        for k in range(indptr[i], indptr[i + 1]):
-            out[g, indices[k]] += data[k]
-
-
 def extremes(data: Array) -> tuple[float, float, bool, bool]:
     """Return minimum, maximum, whether all are finite, and whether all are whole numbers.
 

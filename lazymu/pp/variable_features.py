@@ -10,13 +10,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.errors import ArgumentError, NotCountsError, explain
-from lazymu.pp.batch_moments import (
-    ClippedReducer,
-    ClippedSums,
-    GroupSumsReducer,
-    Moments,
-    MomentsReducer,
-)
+from lazymu.pp.batch_moments import ClippedReducer, ClippedSums, Moments
 from lazymu.pp.dispersion import Cutoffs, Flavor, merge_batches, rank_by_dispersion
 from lazymu.pp.loess_variance import (
     FlavorV3,
@@ -27,7 +21,7 @@ from lazymu.pp.loess_variance import (
     standardized_variances,
 )
 from lazymu.pp.value_sums import sums_and
-from lazymu.stream import LazyMatrix, require_counts, run_pass
+from lazymu.stream import GroupMoments, GroupMomentsReducer, LazyMatrix, require_counts, run_pass
 from lazymu.stream.steps import Expm1, Log1p
 from lazymu.stream.sums import Extremes, require_count_values
 from lazymu.typing import Float64s, Int64s
@@ -87,9 +81,10 @@ def by_dispersion(
     ``matrix`` holds logarithms to ``base``; ``seurat`` takes them back.
     """
     values = without_logarithm(matrix, base) if flavor == "seurat" else matrix
-    reducer = MomentsReducer(batches.codes, batches.n_groups, matrix.shape[1])
-    moments: Moments
-    (moments,) = run_pass(values, reducer, label="variable features")
+    reducer = GroupMomentsReducer(batches.codes, batches.n_groups, matrix.shape[1])
+    found: GroupMoments
+    (found,) = run_pass(values, reducer, label="variable features")
+    moments = Moments.of(found, batches.codes)
     _require_finite(moments, matrix, flavor)
     tables = [
         rank_by_dispersion(
@@ -138,20 +133,18 @@ def by_variance(
         If there are values that are not whole numbers, where ``check_values``; or that are
         negative, NaN or infinite.
     """
-    sums, (moments, totals) = sums_and(
-        counts,
-        MomentsReducer(batches.codes, batches.n_groups, counts.shape[1]),
-        GroupSumsReducer(batches.codes, batches.n_groups, counts.shape[1]),
-        label="variable features",
-    )
+    reducer = GroupMomentsReducer(batches.codes, batches.n_groups, counts.shape[1])
+    found: GroupMoments
+    sums, (found,) = sums_and(counts, reducer, label="variable features")
     require_count_values(sums.extremes, "highly_variable_genes")
     whole = sums.extremes.all_integer
     if check_values:
         _require_whole(sums.extremes, flavor)
-    moments = moments._replace(mean=exact_means(totals, moments.n[:, None], whole=whole))
+    moments = Moments.of(found, batches.codes)
+    moments = moments._replace(mean=exact_means(found.total, moments.n[:, None], whole=whole))
     variances_norm = _standardized(counts, batches, moments, span)
     table = rank_by_variance(variances_norm, n_top_genes, flavor)
-    table.insert(0, keys.MEANS, exact_means(totals.sum(axis=0), moments.n.sum(), whole=whole))
+    table.insert(0, keys.MEANS, exact_means(found.total.sum(axis=0), moments.n.sum(), whole=whole))
     table.insert(1, keys.VARIANCES, moments.pooled().variance[0])
     return table
 

@@ -1,5 +1,6 @@
 """Streaming: lazy matrices, the block plan, passes over `X`, reducers, sums, progress."""
 
+from lazymu.stream.group_moments import GroupMoments, GroupMomentsReducer
 from lazymu.stream.ledger import recorded_passes
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.passes import iterate_blocks, run_pass
@@ -10,6 +11,8 @@ from lazymu.stream.sums import MatrixSums, matrix_sums, require_counts
 __all__ = [
     "Block",
     "BlockPlan",
+    "GroupMoments",
+    "GroupMomentsReducer",
     "LazyMatrix",
     "MatrixSums",
     "Reducer",

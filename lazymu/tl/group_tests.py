@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lazymu.stream import Block, LazyMatrix, Reducer, run_pass
+from lazymu.stream import GroupMoments, GroupMomentsReducer, LazyMatrix, run_pass
 from lazymu.tl.feature_ranks import rank_features
 from lazymu.typing import Array, Float64s, Int64s
 
@@ -34,44 +34,6 @@ class Sizes(NamedTuple):
     other: Float64s
 
 
-class GroupMoments(NamedTuple):
-    """Number, mean and sum of squared deviations of the nonzero values, each (g, p)."""
-
-    nnz: Float64s
-    mean: Float64s
-    m2: Float64s
-
-
-class MomentsReducer(Reducer[GroupMoments, GroupMoments]):
-    """Moments of each feature's nonzero values within groups of cells."""
-
-    def __init__(self, groups: Int64s, n_groups: int, n_vars: int) -> None:
-        self.groups, self.shape = groups, (n_groups, n_vars)
-
-    @property
-    def state_bytes(self) -> int:
-        return 3 * 8 * self.shape[0] * self.shape[1]
-
-    def init(self) -> GroupMoments:
-        return GroupMoments(np.zeros(self.shape), np.zeros(self.shape), np.zeros(self.shape))
-
-    def chunk(self, state: GroupMoments, block: Block) -> GroupMoments:
-        from lazymu.kernels.ranks import add_nonzero_moments
-
-        X = block.X
-        add_nonzero_moments(X.data, X.indices, X.indptr, self.groups[block.rows], *state)
-        return state
-
-    def combine(self, a: GroupMoments, b: GroupMoments) -> GroupMoments:
-        n = a.nnz + b.nnz
-        share = b.nnz / np.maximum(n, 1)
-        delta = b.mean - a.mean
-        return GroupMoments(n, a.mean + delta * share, a.m2 + b.m2 + delta**2 * (a.nnz * share))
-
-    def finalize(self, state: GroupMoments) -> GroupMoments:
-        return state
-
-
 def t_test(
     matrix: LazyMatrix,
     groups: Int64s,
@@ -89,13 +51,11 @@ def t_test(
     """
     import scipy.stats
 
-    from lazymu.kernels.ranks import with_zeros
-
     matrix, groups, counts = participants(matrix, groups, n_groups, reference)
-    reducer = MomentsReducer(groups, len(counts), matrix.shape[1])
+    reducer = GroupMomentsReducer(groups, len(counts), matrix.shape[1])
     moments: GroupMoments
     (moments,) = run_pass(matrix, reducer, label="rank features")
-    mean, m2 = with_zeros(*moments, counts)
+    mean, m2 = moments.with_zeros(counts)
     mean_other, m2_other = others(counts, mean, m2, n_groups, reference)
     sizes = compared_sizes(counts, n_groups, reference)
     n_other = sizes.group if overestimate_variance else sizes.other

@@ -26,43 +26,54 @@ class Groups(NamedTuple):
 
 def groups_of(modality: Modality, groupby: str | pd.Series[Any] | Array) -> Groups:
     """Return the group of each cell, aligned by name where ``groupby`` is a Series."""
+    labels, name = labels_of(modality, groupby)
+    codes, categories = codes_and_categories(labels)
+    return Groups(codes, [str(category) for category in categories], name)
+
+
+def labels_of(
+    modality: Modality, groupby: str | pd.Series[Any] | Array, *, argument: str = "groupby"
+) -> tuple[pd.Series[Any], str]:
+    """Return the label of each cell and what they are called."""
     if isinstance(groupby, str):
         if groupby not in modality.obs:
             known = ", ".join(map(str, modality.obs.columns)) or "none"
             rule = f"columns of obs are: {known}"
             fix = "name one, or pass a Series of labels"
-            raise MissingResultError(explain("groupby", repr(groupby), rule, fix))
-        labels, name = modality.obs[groupby], groupby
-    elif isinstance(groupby, pd.Series):
+            raise MissingResultError(explain(argument, repr(groupby), rule, fix))
+        return modality.obs[groupby], groupby
+    if isinstance(groupby, pd.Series):
         if not groupby.index.is_unique:
             rule = "cells are found in it by name"
             fix = "drop the duplicates"
-            raise ArgumentError(explain("groupby", "a Series with repeated names", rule, fix))
-        labels = groupby.reindex(modality.obs_names)
+            raise ArgumentError(explain(argument, "a Series with repeated names", rule, fix))
         name = "group" if groupby.name is None else str(groupby.name)
-    else:
-        if len(groupby) != modality.n_obs:
-            rule = f"there are {modality.n_obs} cells"
-            fix = "pass one label for each cell, or a Series with their names"
-            raise ArgumentError(explain("groupby", f"{len(groupby)} labels", rule, fix))
-        labels, name = pd.Series(groupby), "group"
-    return Groups(*codes_and_names(labels), name)
+        return groupby.reindex(modality.obs_names), name
+    if len(groupby) != modality.n_obs:
+        rule = f"there are {modality.n_obs} cells"
+        fix = "pass one label for each cell, or a Series with their names"
+        raise ArgumentError(explain(argument, f"{len(groupby)} labels", rule, fix))
+    return pd.Series(groupby), "group"
 
 
-def codes_and_names(labels: pd.Series[Any]) -> tuple[Int64s, list[str]]:
-    """Return each label's position among the groups, -1 where missing, and the groups' names.
+def codes_and_categories(labels: pd.Series[Any]) -> tuple[Int64s, pd.Index]:
+    """Return each label's position among the distinct ones, -1 where missing, and these.
 
-    Categories keep their order; other labels are sorted, numbers in them by value.
+    Categories keep their order; numbers are sorted, and other labels, numbers in them by value.
     """
     if isinstance(labels.dtype, pd.CategoricalDtype):
         found = labels.cat.remove_unused_categories().cat
-        return found.codes.to_numpy().astype(np.int64), [str(c) for c in found.categories]
+        return found.codes.to_numpy().astype(np.int64), found.categories
     codes, distinct = pd.factorize(labels)
-    names = [str(name) for name in distinct]
-    order = sorted(range(len(names)), key=lambda position: natural(names[position]))
-    place = np.empty(len(names) + 1, dtype=np.int64)
-    place[order], place[-1] = np.arange(len(names)), -1
-    return place[codes], [names[position] for position in order]
+    distinct = pd.Index(distinct)
+    if pd.api.types.is_numeric_dtype(distinct):
+        order = np.argsort(distinct.to_numpy(), kind="stable")
+    else:
+        by_name = sorted(range(len(distinct)), key=lambda at: natural(str(distinct[at])))
+        order = np.array(by_name, dtype=np.int64)
+    place = np.full(len(distinct) + 1, -1, dtype=np.int64)
+    place[order] = np.arange(len(distinct))
+    return place[codes], distinct[order]
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
