@@ -51,6 +51,9 @@ GENE_IDS: Final = "gene_ids"
 GENOME: Final = "genome"
 INTERVAL: Final = "interval"
 MOD_WEIGHT: Final = "mod_weight"
+TSS_SCORE: Final = "tss_score"
+TSS_POSITION: Final = "TSS_position"
+NUCLEOSOME_SIGNAL: Final = "nucleosome_signal"
 LEIDEN: Final = "leiden"
 LOUVAIN: Final = "louvain"
 
@@ -80,6 +83,7 @@ MOFA: Final = "mofa"
 RANK_GENES_GROUPS: Final = "rank_genes_groups"
 LAZYMU: Final = "lazymu"
 FILES: Final = "files"
+FRAGMENTS: Final = "fragments"
 
 
 def log1p_of(column: str) -> str:
