@@ -200,24 +200,22 @@ def _open(path: Path) -> BufferedReader:
 
 def _text_blocks(path: Path, n_bytes: int) -> Generator[bytes | Exception, None, None]:
     """Yield whole lines, about ``n_bytes`` at once; last, what made the file unreadable."""
-    rest, error = b"", None
+    rest, error, at_end = b"", None, False
     with _open(path) as file:
-        while error is None:
+        while error is None and not at_end:
             piece, error = _read(file, n_bytes)
-            if not piece and error is None:
-                break
-            end = piece.rfind(b"\n") + 1
+            at_end = error is None and len(piece) < n_bytes
+            text = rest + piece
+            if at_end and text and not text.endswith(b"\n"):
+                text += b"\n"
+            end = text.rfind(b"\n") + 1
             if end:
-                yield rest + piece[:end]
-                rest = piece[end:]
-            else:
-                rest += piece
+                yield text[:end]
+            rest = text[end:]
             if len(rest) > LONGEST_LINE:
                 error = OSError("a line is longer than any fragment's")
     if error is not None:
         yield error
-    elif rest:
-        yield rest + b"\n"
 
 
 def _read(file: BufferedReader, n_bytes: int) -> tuple[bytes, Exception | None]:

@@ -57,9 +57,7 @@ def pile_up_windows(
     for block in fragments.blocks():
         for fragment, window in overlaps(block, intervals, cursor, size):
             begin, backwards = intervals.start[window], mirrored[window]
-            pile_up(
-                block.values, fragment, begin, backwards, width, FLANK, margin, counters, steps
-            )
+            pile_up(block.values, fragment, begin, backwards, width, FLANK, margin, counters, steps)
     return Pileup(counters, np.cumsum(steps[:-1]))
 
 
