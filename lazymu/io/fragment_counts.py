@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -136,7 +136,7 @@ class FragmentCounts(ConvertedSource):
 def _sums(cell: Ints, feature: Ints, count: Ints, shape: tuple[int, int]) -> CSR:
     """Return sums of counts of the same cell and feature, canonical."""
     index = np.int32 if max(*shape, len(cell)) <= INT32_LIMIT else np.int64
-    places = (cell.astype(index), feature.astype(index))
+    places: Any = (cell.astype(index), feature.astype(index))
     counts: CSR = sp.coo_matrix((count, places), shape=shape).tocsr()
     counts.sum_duplicates()
     counts.eliminate_zeros()

@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from lazymu.errors import (
 )
 from lazymu.settings import settings
 from lazymu.stream.plan import RUNTIME_BYTES, working_bytes
-from lazymu.typing import Ints
+from lazymu.typing import Array
 
 if TYPE_CHECKING:
     from lazymu.kernels.fragments import NameTable
@@ -48,30 +49,35 @@ BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000000
 COLUMNS = "'chromosome start end barcode count' between tabs"
 
 
-class FragmentBlock(NamedTuple):
+@dataclass(frozen=True)
+class FragmentBlock:
     """Fragments of some lines, one after the other in the file.
 
-    ``values`` is int32, (5, n): chromosome and cell are positions in the names that were asked for,
-    -1 where a line has another.
+    ``values`` is int32, (5, n): chromosome, start, end, cell, count. Chromosome and cell are
+    positions in the names that were asked for, -1 where a line has another.
     """
 
-    values: Ints
+    values: Array
 
     @property
-    def start(self) -> Ints:
-        return self.values[1]
+    def start(self) -> Array:
+        return self._row(1)
 
     @property
-    def end(self) -> Ints:
-        return self.values[2]
+    def end(self) -> Array:
+        return self._row(2)
 
     @property
-    def cell(self) -> Ints:
-        return self.values[3]
+    def cell(self) -> Array:
+        return self._row(3)
 
     @property
-    def count(self) -> Ints:
-        return self.values[4]
+    def count(self) -> Array:
+        return self._row(4)
+
+    def _row(self, i: int) -> Array:
+        row: Array = self.values[i]
+        return row
 
 
 class FragmentFile:
@@ -243,7 +249,7 @@ def _one_ahead(
 
 def _parsed(
     path: Path, text: bytes, n_before: int, chromosomes: NameTable, cells: NameTable
-) -> tuple[Ints, int]:
+) -> tuple[Array, int]:
     """Return the fragments (5, n) of some text and its number of lines; raise at a bad line."""
     from lazymu.kernels.fragments import FINE, parse_lines
 

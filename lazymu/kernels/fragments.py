@@ -87,7 +87,7 @@ def _mixed(code: Any) -> Any:
 @kernel
 def _find(
     line: Bytes, lo: Any, hi: Any, code: Any, text: Bytes, offsets: Int64s, slots: UInt64s
-) -> int:
+) -> Any:
     """Return the position of the name ``line[lo:hi]``, whose hash is ``code``, or -1."""
     mask = np.uint64(len(slots) - 1)
     slot = _mixed(code) & mask
@@ -106,7 +106,7 @@ def _find(
 
 
 @kernel
-def _number(line: Bytes, at: Any) -> tuple[int, Any]:
+def _number(line: Bytes, at: Any) -> tuple[Any, Any]:
     """Return the whole number at a place (-1: none, or too large) and where it ends."""
     value, first = np.int64(0), at
     while ZERO <= line[at] <= ZERO + 9:
@@ -127,7 +127,7 @@ def _name(line: Bytes, at: Any) -> tuple[Any, Any]:
 
 
 @kernel
-def _same(line: Bytes, at: Any, previous: Any, length: Any) -> bool:
+def _same(line: Bytes, at: Any, previous: Any, length: Any) -> Any:
     """Whether the field at a place is the one of some length that stands at ``previous``."""
     for k in range(length):
         if line[at + np.uint64(k)] != line[previous + np.uint64(k)]:
@@ -145,7 +145,7 @@ def parse_lines(
     cell_offsets: Int64s,
     cell_slots: UInt64s,
     out: Ints,
-) -> tuple[int, int, int, int]:
+) -> tuple[int, int, int, Any]:
     """Parse whole lines (the last byte is a newline) into rows of ``out`` (5, lines), int32.
 
     Rows are chromosome, start, end, cell and count; chromosomes and cells are positions in their
@@ -187,7 +187,7 @@ def _fields(
     cell_text: Bytes,
     cell_offsets: Int64s,
     cell_slots: UInt64s,
-) -> tuple[int, int, int, int, int, Any]:
+) -> tuple[int, Any, Any, Any, Any, Any]:
     """Parse what follows the chromosome; return what is wrong, the values, and the next line."""
     if chrom_length == 0 or line[at] != TAB:
         return FIELDS, 0, 0, 0, 0, at

@@ -31,13 +31,13 @@ def count_fragments_features(
     *,
     barcodes: str | None = None,
 ) -> Modality:
-    """Count the fragments of each cell that overlap each feature.
+    r"""Count the fragments of each cell that overlap each feature.
 
-    A feature from ``Start`` to ``End`` (from 0, exclusive) takes the fragments with ``start < End +
-    extend_downstream`` and ``end > Start - extend_upstream``; on the minus strand, where upstream is
-    behind the end, ``start < End + extend_upstream`` and ``end > Start - extend_downstream``. What
-    overlaps by one base counts, however many of the fragment's two ends lie inside, and it counts
-    once for each feature that it overlaps.
+    A feature from ``Start`` to ``End`` (from 0, exclusive) takes the fragments with
+    ``start < End + extend_downstream`` and ``end > Start - extend_upstream``; on the minus strand,
+    where upstream is behind the end, those with ``start < End + extend_upstream`` and
+    ``end > Start - extend_downstream``. One base of overlap is enough, a fragment counts once for
+    each feature that it overlaps, and its two ends (insertions) are not counted apart.
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ def count_fragments_features(
     --------
     >>> import lazymu as mu, numpy as np, pandas as pd
     >>> from pathlib import Path
-    >>> _ = Path("fragments.tsv").write_text("chr1\\t3100\\t3250\\tA\\t2\\nchr1\\t4100\\t4200\\tB\\t1\\n")
+    >>> lines = ["chr1\t3100\t3250\tA\t2", "chr1\t4100\t4200\tB\t1"]
+    >>> _ = Path("fragments.tsv").write_text("\n".join(lines))
     >>> atac = mu.Modality(np.ones((2, 1)), obs=pd.DataFrame(index=["A", "B"]))
     >>> mu.atac.tl.locate_fragments(atac, "fragments.tsv")
     >>> genes = pd.DataFrame({"Chromosome": "chr1", "Start": 5000, "End": 6000}, index=["gene"])

@@ -10,7 +10,7 @@ from lazymu.io.fragments import check_fragments
 
 
 def locate_fragments(data: Modality | MuData, fragments: str | Path) -> None:
-    """Say which file holds the fragments of the cells.
+    r"""Say which file holds the fragments of the cells.
 
     A fragments file has a line for each fragment, ``chromosome start end barcode count`` between
     tabs: where it begins (from 0), where it ends (exclusive), the cell's barcode, and how many
@@ -41,7 +41,7 @@ def locate_fragments(data: Modality | MuData, fragments: str | Path) -> None:
     --------
     >>> import lazymu as mu, numpy as np
     >>> from pathlib import Path
-    >>> _ = Path("fragments.tsv").write_text("chr1\\t100\\t250\\tAAAC-1\\t2\\n")
+    >>> _ = Path("fragments.tsv").write_text("chr1\t100\t250\tAAAC-1\t2\n")
     >>> atac = mu.Modality(np.ones((1, 1)))
     >>> mu.atac.tl.locate_fragments(atac, "fragments.tsv")
     >>> atac.uns["files"]
@@ -49,5 +49,5 @@ def locate_fragments(data: Modality | MuData, fragments: str | Path) -> None:
     """
     modality = as_modality(data, kinds=keys.ATAC_ALIASES)
     check_fragments(fragments)
-    files = modality.uns[keys.FILES] if keys.FILES in modality.uns else {}
+    files = modality.uns.get(keys.FILES, {})
     modality.uns[keys.FILES] = {**files, keys.FRAGMENTS: str(fragments)}

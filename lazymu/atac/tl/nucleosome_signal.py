@@ -19,7 +19,7 @@ def nucleosome_signal(
     mononuleosomal_upper_bound: int = 294,
     barcodes: str | None = None,
 ) -> None:
-    """Divide the fragments of a cell that span one nucleosome by those that span none.
+    r"""Divide the fragments of a cell that span one nucleosome by those that span none.
 
     With the length ``end - start`` of a fragment, ``free`` is the number shorter than 147 bases
     and ``mono`` the number of the others shorter than 294; each fragment counts once, however
@@ -67,8 +67,8 @@ def nucleosome_signal(
     --------
     >>> import lazymu as mu, numpy as np, pandas as pd
     >>> from pathlib import Path
-    >>> lines = ["chr1\\t0\\t100\\tA\\t1", "chr1\\t50\\t250\\tA\\t1", "chr2\\t0\\t200\\tA\\t3"]
-    >>> _ = Path("fragments.tsv").write_text("\\n".join(lines))
+    >>> lines = ["chr1\t0\t100\tA\t1", "chr1\t50\t250\tA\t1", "chr2\t0\t200\tA\t3"]
+    >>> _ = Path("fragments.tsv").write_text("\n".join(lines))
     >>> atac = mu.Modality(np.ones((1, 1)), obs=pd.DataFrame(index=["A"]))
     >>> mu.atac.tl.locate_fragments(atac, "fragments.tsv")
     >>> mu.atac.tl.nucleosome_signal(atac)

@@ -77,7 +77,7 @@ def _positions(column: pd.Series[Any], name: str) -> Int64s:
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.flatnonzero(~((values >= 0) & (values == np.floor(values)) & (values < 2**31)))
     if len(wrong):
-        got = f"{column.iloc[wrong[0]]!r} at {column.index[wrong[0]]!r}"
+        got = f"{str(column.iloc[wrong[0]])!r} at {column.index[wrong[0]]!r}"
         rule = "positions are whole numbers from 0 on, below 2^31"
         raise ArgumentError(explain(f"features[{name!r}]", got, rule, "mend it, or leave it out"))
     return values.astype(np.int64)
@@ -121,7 +121,7 @@ def fragments_path(modality: Modality) -> str:
     MissingResultError
         If none was.
     """
-    files = modality.uns[keys.FILES] if keys.FILES in modality.uns else {}
+    files = modality.uns.get(keys.FILES, {})
     if keys.FRAGMENTS not in files:
         rule = f"there is no uns[{keys.FILES!r}][{keys.FRAGMENTS!r}]"
         fix = "run atac.tl.locate_fragments first"

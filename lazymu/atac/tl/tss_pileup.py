@@ -70,7 +70,8 @@ def tss_scores(counters: Int64s, width: int) -> Float64s:
     flank[flank == 0] = flank.mean() if len(flank) else 0.0
     centre = counters[:, 2] / (width - 2 * margin_of(width))
     scores = np.full(len(flank), np.nan)
-    return np.divide(centre, flank, out=scores, where=flank > 0)
+    np.divide(centre, flank, out=scores, where=flank > 0)
+    return scores
 
 
 def profile_table(profile: Int64s, upstream: int) -> pd.DataFrame:
