@@ -526,8 +526,9 @@ def test_nucleosome_signal__arguments(path: Path) -> None:
             nucleosome_signal(modality(path), None, *bounds)
     with pytest.raises(ArgumentError, match="`n` is 0"):
         nucleosome_signal(modality(path), 0)
-    with pytest.raises(ArgumentError, match="name a column of obs"):
-        nucleosome_signal(modality(path, ["A"]))
+    for n in (None, 5):
+        with pytest.raises(ArgumentError, match="name a column of obs"):
+            nucleosome_signal(modality(path, ["A"]), n)
     with (
         lazymu.settings.override(memory_limit="100MB"),
         pytest.raises(MemoryLimitError, match="takes"),
@@ -627,5 +628,5 @@ def test_sweeps__real_file(data_dir: Path) -> None:
     tss_enrichment(atac, genes.iloc[:1].assign(start=11_050))
     piled = loop_pileup(fragments, cells, [("chr1", 11_050, "+")], 1000, 1000)
     assert_allclose(atac.obs["tss_score"], scores_of(piled), rtol=1e-12)
-    assert atac.obs["tss_score"].iloc[3] > 0.1
+    assert atac.obs["tss_score"].iloc[3] > 0.03
     assert len(fragments) == 10

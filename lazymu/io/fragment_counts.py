@@ -118,9 +118,9 @@ class FragmentCounts(ConvertedSource):
         n_groups = -(-self.shape[0] // group_cells)
         total = np.sum([np.diff(place) for place in places], axis=0, dtype=np.int64)
         offsets = np.concatenate([[0], np.cumsum(total)]) if places else np.zeros(n_groups + 1, int)
-        at_once = working_bytes(settings.memory_limit) // (2 * BYTES_PER_OVERLAP)
+        room = working_bytes(settings.memory_limit) // (2 * BYTES_PER_OVERLAP)
         with open(path, "rb") as file:
-            for start, stop in runs(offsets, at_once):
+            for start, stop in runs(offsets, min(room, RUN_OVERLAPS)):
                 parts = [_entries(file, place[start], place[stop]) for place in places]
                 entries = np.concatenate([np.empty(0, ENTRY), *parts])
                 first = start * group_cells

@@ -119,8 +119,8 @@ class FragmentFile:
             raise DuplicateNamesError(explain("barcodes", got, rule, fix))
         self._chromosomes, _ = name_table(chromosomes or ())
 
-    def blocks(self) -> Iterator[FragmentBlock]:
-        """Yield all fragments in the order of the file.
+    def blocks(self, n: int | None = None) -> Iterator[FragmentBlock]:
+        """Yield all fragments, or the first ``n``, in the order of the file.
 
         Raises
         ------
@@ -135,10 +135,13 @@ class FragmentFile:
             if isinstance(text, Exception):
                 _raise_unreadable(self.path, n_lines, text)
             values, n_new = _parsed(self.path, text, n_lines, self._chromosomes, self._cells)
+            values = values[:, : None if n is None else n - n_fragments]
             n_lines, n_fragments = n_lines + n_new, n_fragments + values.shape[1]
             cell_found = cell_found or bool(np.any(values[3] >= 0))
             chromosome_found = chromosome_found or bool(np.any(values[0] >= 0))
             yield FragmentBlock(values)
+            if n_fragments == n:
+                break
         if n_fragments and not cell_found:
             self._raise_unmatched("barcodes", 3, self._cells, "obs_names, or name a column of obs")
         if n_fragments and self._with_chromosomes and not chromosome_found:

@@ -95,13 +95,9 @@ def length_classes(fragments: FragmentFile, n_cells: int, bounds: Int64s, n: int
     """Return how many of the first ``n`` fragments are below the bounds, by cell: (cells, 2)."""
     from lazymu.kernels.fragments import add_length_classes
 
-    counts, n_seen = np.zeros((n_cells, 2), np.int64), 0
-    for block in fragments.blocks():
-        first = slice(None if n is None else n - n_seen)
-        add_length_classes(block.start[first], block.end[first], block.cell[first], bounds, counts)
-        n_seen += len(block.cell)
-        if n is not None and n_seen >= n:
-            break
+    counts = np.zeros((n_cells, 2), np.int64)
+    for block in fragments.blocks(n):
+        add_length_classes(block.start, block.end, block.cell, bounds, counts)
     return counts
 
 
