@@ -415,7 +415,10 @@ def test_count__sums_beyond_int32(tmp_path: Path) -> None:
         (GENES.assign(Start="x"), "whole numbers from 0 on"),
         (GENES.assign(Start=1.5), "whole numbers from 0 on"),
         (GENES.assign(End=[np.nan, *GENES.End[1:]]), "'nan' at 'A'"),
-        (GENES.assign(Chromosome="1"), "such as '1', but none of them is in .*begins with 'chr2'"),
+        (
+            GENES.assign(Chromosome="1"),
+            "of '1', but none of its names is in the first 1,200 fragm.*begins with 'chr2'",
+        ),
         (GENES.iloc[:0], "it has no rows"),
         ("genes.bed", "it must be a table of features"),
     ],
@@ -432,7 +435,7 @@ def test_count__arguments(path: Path) -> None:
         count_fragments_features(modality(path), GENES, extend_downstream=-1)
     with pytest.raises(MissingResultError, match=r"run atac\.tl\.locate_fragments first"):
         count_fragments_features(modality(), GENES)
-    with pytest.raises(ArgumentError, match=r"such as 'A', but none of them is in .*'bc"):
+    with pytest.raises(ArgumentError, match=r"of 'A', but none of its names is in .*'bc"):
         count_fragments_features(modality(path, ["A", "B"]), GENES)
     atac = modality(path)
     with (
@@ -504,7 +507,7 @@ def test_tss_enrichment__arguments(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("any_blocks")
-@pytest.mark.parametrize("n", [None, 1, 7, 500.0, 10**9])
+@pytest.mark.parametrize("n", [None, 7, 500.0, 10**9])
 @pytest.mark.parametrize("bounds", [(147, 294), (60, 400)])
 def test_nucleosome_signal__equals_a_plain_loop(
     path: Path, fragments: list[Fragment], n: float | None, bounds: tuple[int, int]

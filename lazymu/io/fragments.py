@@ -143,16 +143,21 @@ class FragmentFile:
             if n_fragments == n:
                 break
         if n_fragments and not cell_found:
-            self._raise_unmatched("barcodes", 3, self._cells, "obs_names, or name a column of obs")
+            fix = "name a column of obs that holds its barcodes"
+            self._raise_unmatched("barcodes", 3, self._cells, n_fragments, fix)
         if n_fragments and self._with_chromosomes and not chromosome_found:
-            self._raise_unmatched("features", 0, self._chromosomes, "the chromosomes as it does")
+            fix = "name chromosomes as it does"
+            self._raise_unmatched("features", 0, self._chromosomes, n_fragments, fix)
 
-    def _raise_unmatched(self, what: str, field: int, table: NameTable, fix: str) -> NoReturn:
+    def _raise_unmatched(
+        self, what: str, field: int, table: NameTable, n_fragments: int, fix: str
+    ) -> NoReturn:
         theirs = _first_fields(self.path)[field]
-        names = table.text[: table.offsets[1]] if len(table.offsets) > 1 else table.text[:0]
-        got = f"such as {names.tobytes().decode()!r}"
-        rule = f"none of them is in {str(self.path)!r}, which begins with {theirs!r}"
-        raise ArgumentError(explain(what, got, rule, f"write {fix}"))
+        first = table.text[: table.offsets[1]] if len(table.offsets) > 1 else table.text[:0]
+        got = f"of {first.tobytes().decode()!r}"
+        where = f"in the first {n_fragments:,} fragments of {str(self.path)!r}"
+        rule = f"none of its names is {where}, which begins with {theirs!r}"
+        raise ArgumentError(explain(what, got, rule, fix))
 
 
 def check_fragments(path: str | Path) -> None:
