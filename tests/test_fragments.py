@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import pickle
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lazymu.atac.tl import (
     locate_fragments,
     nucleosome_signal,
     tss_enrichment,
+    tss_pileup,
 )
 from lazymu.errors import (
     ArgumentError,
@@ -417,7 +419,7 @@ def test_count__sums_beyond_int32(tmp_path: Path) -> None:
         (GENES.assign(End=[np.nan, *GENES.End[1:]]), "'nan' at 'A'"),
         (
             GENES.assign(Chromosome="1"),
-            "of '1', but none of its names is in the first 1,200 fragm.*begins with 'chr2'",
+            "of '1', but none of its names is in the first 1,200 .*begins with 'chr2'",
         ),
         (GENES.iloc[:0], "it has no rows"),
         ("genes.bed", "it must be a table of features"),
@@ -547,6 +549,41 @@ def test_sweep__carriage_returns_and_no_last_newline(
     nucleosome_signal(plain)
     nucleosome_signal(other)
     assert_array_equal(plain.obs["nucleosome_signal"], other.obs["nucleosome_signal"])
+
+
+SWEEPS: dict[str, Any] = {
+    "nucleosome_signal": (nucleosome_signal, 0),
+    "tss_enrichment": (lambda atac: tss_enrichment(atac, GENES), 0),
+    # Zarr holds a chunk of 2^20 values of two arrays, and what is made of it.
+    "count": (lambda atac: count_fragments_features(atac, GENES), 40 << 20),
+}
+
+
+@pytest.mark.parametrize("kind", ["gzip", "text"])
+@pytest.mark.parametrize("name", SWEEPS)
+def test_sweeps__memory_is_bounded(
+    tmp_path: Path,
+    fragments: list[Fragment],
+    kind: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is held at the same time is what is planned for, in files of 12 and 48 blocks."""
+    n_overlaps = 1 << 14
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1 << 18)
+    monkeypatch.setattr(fragment_counts, "RUN_OVERLAPS", n_overlaps)
+    monkeypatch.setattr(tss_pileup, "RUN_OVERLAPS", n_overlaps)
+    sweep, more = SWEEPS[name]
+    planned = reader.BYTES_PER_TEXT * reader.BLOCK_BYTES
+    planned += fragment_counts.BYTES_PER_OVERLAP * n_overlaps
+    for n in (100, 400):
+        atac = modality(written(tmp_path / "f", text_of(fragments) * n, kind))
+        sweep(atac)  # compiles
+        tracemalloc.start()
+        sweep(atac)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert 2 * reader.BLOCK_BYTES < peak < planned + more
 
 
 # --- muon and real data ---------------------------------------------------------------------------
