@@ -53,6 +53,9 @@ GENOME: Final = "genome"
 MODALITY: Final = "modality"
 INTERVAL: Final = "interval"
 MOD_WEIGHT: Final = "mod_weight"
+TSS_SCORE: Final = "tss_score"
+TSS_POSITION: Final = "TSS_position"
+NUCLEOSOME_SIGNAL: Final = "nucleosome_signal"
 LEIDEN: Final = "leiden"
 LOUVAIN: Final = "louvain"
 
@@ -88,6 +91,7 @@ PEAK: Final = "peak"
 PEAK_TYPE: Final = "peak_type"
 DISTANCE: Final = "distance"
 GENES: Final = "genes"
+FRAGMENTS: Final = "fragments"
 
 
 def log1p_of(column: str) -> str:
