@@ -12,7 +12,7 @@ from lazymu.errors import ArgumentError, explain
 from lazymu.pl.draw.points import Categories, PointValues
 from lazymu.pl.groups import Palette, category_colors
 from lazymu.pl.values import CellValues, Data, Groups, Lookup, cell_values
-from lazymu.typing import Bools
+from lazymu.typing import Bools, Floats
 
 
 class Coloring(NamedTuple):
@@ -111,3 +111,16 @@ def of_cells(values: PointValues, cells: Bools) -> PointValues:
     if isinstance(values, Categories):
         return Categories(values.codes[cells], values.labels, values.colors)
     return None if values is None else values[cells]
+
+
+def sizes_of(size: float | Sequence[float] | None, cells: Bools) -> float | Floats | None:
+    """Return the size of all points, or that of each of some cells."""
+    if size is None:
+        return None
+    sizes = np.asarray(size, dtype=np.float64)
+    if sizes.ndim == 0:
+        return float(sizes)
+    if sizes.shape != cells.shape:
+        got, rule = f"of shape {sizes.shape}", f"there are {len(cells)} cells"
+        raise ArgumentError(explain("size", got, rule, "pass one number, or one for each cell"))
+    return sizes[cells]

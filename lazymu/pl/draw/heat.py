@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,16 +15,19 @@ from lazymu.typing import Float64s
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 _STRIP_INCHES = 0.18
 _BAR_INCHES = 0.14
 _FEATURE_INCHES = {False: 0.24, True: 0.18}  # by whether axes are swapped
-_LABEL_INCHES = 0.155  # between two labels of groups
+_LABEL_INCHES = 0.125  # between two labels of groups
+_GROUP_INCHES = 0.16  # that a group has on average at least
 _UNNAMED_INCHES = 8.0  # of many features without names
 _CELLS_INCHES = {False: 6.0, True: 9.0}
 _NA_COLOR = "lightgray"
 _MOST_NAMES = 50
+_LEADER = 0.8  # from the strip to a name, in widths of the strip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,7 @@ class HeatStyle:
             return self.figsize[::-1] if self.swap_axes else self.figsize
         named = max(_FEATURE_INCHES[self.swap_axes] * n_features, 1.2)
         features = named if self.shows_names(n_features) else _UNNAMED_INCHES
-        return features, max(_CELLS_INCHES[self.swap_axes], _LABEL_INCHES * n_groups)
+        return features, max(_CELLS_INCHES[self.swap_axes], _GROUP_INCHES * n_groups)
 
 
 def draw_heatmap(
@@ -69,19 +72,19 @@ def draw_heatmap(
         aspect="auto",
         cmap=_with_missing(style.scale),
         norm=style.scale.normalize(values),
-        interpolation="nearest" if len(values) < 500 else "auto",
+        interpolation="nearest",  # else neighbouring features run into each other
     )
     _name_features(heat, features, style)
     ends = np.cumsum(sizes)
     for end in ends[:-1] - 0.5:
-        (heat.axvline if style.swap_axes else heat.axhline)(float(end), color="black", lw=0.6)
+        (heat.axvline if style.swap_axes else heat.axhline)(float(end), color="white", lw=0.5)
     style.brackets.draw(heat)
     _draw_strip(strip, ends, labels, colors, style)
     _draw_bar(figure, bar, image)
     return {"heatmap_ax": heat, "groupby_ax": strip}
 
 
-def _with_missing(scale: ColorScale) -> object:
+def _with_missing(scale: ColorScale) -> Colormap:
     from matplotlib import colormaps
 
     return colormaps.get_cmap(scale.cmap).with_extremes(bad=_NA_COLOR)
@@ -144,38 +147,43 @@ def _draw_strip(
     from matplotlib.colors import to_rgba_array
 
     starts = np.append(0, ends[:-1])
-    rgba = to_rgba_array(list(colors))
-    blocks = np.repeat(rgba, (ends - starts).astype(int), axis=0)
+    blocks = np.repeat(to_rgba_array(list(colors)), (ends - starts).astype(int), axis=0)
     ax.imshow(blocks[None] if style.swap_axes else blocks[:, None], aspect="auto")
     ax.spines[:].set_visible(False)
-    middles = (starts + ends - 1) / 2
-    inches = style.map_inches(1, len(labels))[1]
-    places = kept_apart(middles, _LABEL_INCHES * float(ends[-1]) / inches, float(ends[-1]))
     ax.set_xticks([])
     ax.set_yticks([])
-    leader = {"arrowstyle": "-", "lw": 0.5, "color": "0.4", "shrinkA": 0, "shrinkB": 0}
-    turn = 90 if style.swap_axes and max(map(len, labels)) > 2 else 0
+    _name_groups(ax, (starts + ends - 1) / 2, float(ends[-1]), labels, style)
+    if style.groupby and style.swap_axes:
+        ax.set_ylabel(style.groupby, rotation=0, ha="right", va="center")
+    elif style.groupby:
+        ax.set_title(style.groupby, loc="right", fontsize="medium")
+
+
+def _name_groups(
+    ax: Axes, middles: Float64s, n_cells: float, labels: Sequence[str], style: HeatStyle
+) -> None:
+    """Write names beside the strip, with a line from each to the middle of its block."""
+    inches = style.map_inches(1, len(labels))[1]
+    places = kept_apart(middles, _LABEL_INCHES * n_cells / inches, n_cells)
+    upright = LETTER_INCHES * max(map(len, labels)) > _LABEL_INCHES
+    words: dict[str, Any] = {"ha": "right", "va": "center"}
+    across, edge = ax.get_yaxis_transform(), (1.0, 0.5)  # where the line leaves the name
+    if style.swap_axes:
+        words = {"ha": "center", "va": "top", "rotation": 90 if upright else 0}
+        across, edge = ax.get_xaxis_transform(), (0.5, 1.0)
+    line = {"arrowstyle": "-", "lw": 0.5, "color": "0.4", "shrinkA": 0, "shrinkB": 0}
     for label, middle, place in zip(labels, middles, places, strict=True):
-        if style.swap_axes:
-            tip, spot = (middle, 1.0), (place, -0.6)
-            across, alignment = ax.get_xaxis_transform(), {"ha": "center", "va": "top"}
-            tip = (middle, 0.0)
-        else:
-            tip, spot = (0.0, middle), (-0.6, place)
-            across, alignment = ax.get_yaxis_transform(), {"ha": "right", "va": "center"}
+        tip, spot = (0.0, float(middle)), (-_LEADER, float(place))
         ax.annotate(
             label,
-            tip,
-            spot,
+            tip[::-1] if style.swap_axes else tip,
+            spot[::-1] if style.swap_axes else spot,
             xycoords=across,
             textcoords=across,
-            arrowprops=leader,
-            rotation=turn,
+            arrowprops={**line, "relpos": edge},
             fontsize="small",
-            **alignment,
+            **words,
         )
-    if style.groupby:
-        (ax.set_xlabel if style.swap_axes else ax.set_ylabel)(style.groupby)
 
 
 def kept_apart(middles: Float64s, gap: float, length: float) -> Float64s:

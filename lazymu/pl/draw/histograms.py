@@ -65,6 +65,26 @@ def draw_histogram(
     return int(((known >= low) & (known <= high)).sum())
 
 
+def draw_shared_histograms(
+    axes: Sequence[Axes], samples: Sequence[Float64s], colors: Sequence[str], bins: int | None
+) -> None:
+    """Draw a histogram of each sample, all with the same bins; missing values are left out."""
+    kept = [sample[np.isfinite(sample)] for sample in samples]
+    known = np.concatenate(kept)
+    edges = np.array([0.0, 1.0])
+    if known.size:
+        edges = bin_edges(known, log=False)
+        if bins is not None and known.min() < known.max():
+            edges = np.linspace(known.min(), known.max(), bins + 1)
+    for ax, sample, color in zip(axes, kept, colors, strict=True):
+        ax.hist(sample, edges.tolist(), color=color)
+        ax.set_xlim(edges[0], edges[-1])
+        if known.size and _are_whole(known):
+            _whole_axis(ax)
+        ax.set_ylabel("cells")
+        ax.spines[["top", "right"]].set_visible(False)
+
+
 def _are_whole(values: Float64s) -> bool:
     return bool((values == np.rint(values)).all())
 
