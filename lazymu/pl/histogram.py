@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOR = "#0072b2"
+_TITLE_LETTERS = 26
 
 
 def histogram(
@@ -56,8 +58,8 @@ def histogram(
     use_raw, layer
         Where values of features come from, as in :func:`lazymu.pl.embedding`.
     bins
-        Number of bins; by default the square root of the number of cells, within 10 and 80, or one
-        for each value of few whole numbers.
+        Number of bins; by default the square root of the mean number of cells in a panel, within 10
+        and 80, or one for each value of few whole numbers.
     order
         The groups to show, in this order.
     palette
@@ -108,7 +110,7 @@ def histogram(
         own = axes[rank * len(members) : (rank + 1) * len(members)]
         draw_shared_histograms(own, [one[cells] for cells in members], colors, bins)
         for panel, title in zip(own, titles, strict=True):
-            panel.set_title(title, wrap=True)
+            panel.set_title(fill(title, _TITLE_LETTERS))
             panel.set_xlabel(name)
     result = one_or_all(axes)
     figure = axes[0].figure.figure

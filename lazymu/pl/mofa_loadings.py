@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROW_INCHES = 0.17
+_LETTER_INCHES = 0.07
 _MOST_POINTS = 30
 
 
@@ -77,10 +78,9 @@ def mofa_loadings(
         raise ArgumentError(explain("n_points", n_points, "it must be at least 1", "pass e.g. 20"))
     most = n_points or _MOST_POINTS
     rows = min(most, max(mod.n_vars for mod in mdata.mod.values()))
-    size = (3.2, _ROW_INCHES * rows + 0.9)
-    figure, axes = grid(
-        len(mdata.mod) * len(chosen), len(chosen), size, hspace=None, wspace=None
-    )
+    letters = max(len(str(name)) for mod in mdata.mod.values() for name in mod.var_names[:1000])
+    size = (2.2 + _LETTER_INCHES * letters, _ROW_INCHES * rows + 0.9)
+    figure, axes = grid(len(mdata.mod) * len(chosen), len(chosen), size, hspace=None, wspace=None)
     for rank, (name, mod) in enumerate(mdata.mod.items()):
         positions = mdata.var_positions(name)
         own = np.zeros((len(positions), loadings.shape[1]))

@@ -129,7 +129,7 @@ def scatter(
     colorings = [Coloring(None, None)]
     if names:
         colorings = colorings_from(data, names, found[2:], None, groups, palette)
-    present: Bools = np.isfinite(points).all(axis=1)
+    present: Bools = np.isfinite(points.sum(axis=1))
     titles = [title] if isinstance(title, str) else list(title or [])
     scales = panel_scales(
         len(colorings), vmin=vmin, vmax=vmax, vcenter=vcenter, norm=norm, cmap=color_map
@@ -146,9 +146,7 @@ def scatter(
     ]
     figure, axes = draw_embedding(
         panels,
-        PointStyle(
-            size=sizes_of(size, present), alpha=alpha, marker=marker, sort_order=sort_order
-        ),
+        PointStyle(size=sizes_of(size, present), alpha=alpha, marker=marker, sort_order=sort_order),
         LegendStyle(
             loc=legend_loc,
             fontsize=legend_fontsize,

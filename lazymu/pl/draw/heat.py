@@ -85,9 +85,9 @@ def draw_heatmap(
 
 
 def _with_missing(scale: ColorScale) -> Colormap:
-    from matplotlib import colormaps
+    from matplotlib import pyplot
 
-    return colormaps.get_cmap(scale.cmap).with_extremes(bad=_NA_COLOR)
+    return pyplot.get_cmap(scale.cmap).with_extremes(bad=_NA_COLOR)
 
 
 def _axes(

@@ -30,5 +30,5 @@ def draw_loadings(ax: Axes, names: Sequence[str], loadings: Float64s, n_high: in
     ax.set_ylim(len(names) - 0.3, -0.7)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("loading")
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=3)
     ax.spines[["top", "right"]].set_visible(False)

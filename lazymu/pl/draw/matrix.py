@@ -33,7 +33,7 @@ def draw_matrix(
     figsize: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> dict[str, Axes]:
-    """Draw a square for each group (row) and feature (column); return the axes by what they show."""
+    """Draw a square for each group (row) and feature (column); return the axes by name."""
     if style.swap_axes:
         values = values.T
     inches = table_inches(values, style.brackets, style.title) if figsize is None else figsize

@@ -37,9 +37,7 @@ class Brackets:
         """The room that brackets and labels take, away from the table."""
         if not self.groups:
             return 0.0
-        reach = [
-            len(group[2]) if self.beside or self._turn(group) else 2 for group in self.groups
-        ]
+        reach = [len(group[2]) if self.beside or self._turn(group) else 2 for group in self.groups]
         return 0.25 + LETTER_INCHES * max(reach)
 
     def _turn(self, group: tuple[int, int, str]) -> float:
@@ -58,17 +56,22 @@ class Brackets:
             if self.beside:
                 across, turn = ax.get_yaxis_transform(), self.rotation or 0.0
                 ax.plot(_HOOK, ends, "k", transform=across, lw=1, clip_on=False)
-                ax.text(_HOOK[1] + 0.01, middle, label, transform=across, va="center", rotation=turn)
+                ax.text(
+                    _HOOK[1] + 0.01, middle, label, transform=across, va="center", rotation=turn
+                )
             else:
                 across, turn = ax.get_xaxis_transform(), self._turn(group)
                 ax.plot(ends, _HOOK, "k", transform=across, lw=1, clip_on=False)
-                ax.text(middle, _HOOK[1] + 0.01, label, transform=across, ha="center", rotation=turn)
+                ax.text(
+                    middle, _HOOK[1] + 0.01, label, transform=across, ha="center", rotation=turn
+                )
 
 
 def table_inches(frame: pd.DataFrame, brackets: Brackets, title: str | None) -> tuple[float, float]:
     """Return the inches that a table as it is drawn, its names and the legends need."""
     wide, high = (
-        LETTER_INCHES * max(len(str(name)) for name in axis) for axis in (frame.index, frame.columns)
+        LETTER_INCHES * max(len(str(name)) for name in axis)
+        for axis in (frame.index, frame.columns)
     )
     beside, above = (brackets.inches, 0.0) if brackets.beside else (0.0, brackets.inches)
     return (
