@@ -90,7 +90,7 @@ def mofa_loadings(
             ax = axes[rank * len(chosen) + column]
             top = used[ranked(own[used, factor], most, include_lowest=include_lowest)]
             names = [str(mod.var_names[positions[one]]) for one in top]
-            n_high = (len(top) + 1) // 2 if include_lowest and len(top) < len(used) else len(top)
+            n_high = len(top) // 2 if include_lowest and len(top) < len(used) else len(top)
             draw_loadings(ax, names, own[top, factor], n_high)
             ax.set_title(f"{name}: Factor{factor + 1}")
     return finish(figure, axes, own=True, show=show, save=save)  # type: ignore[return-value]  # no figure was asked for
@@ -99,20 +99,20 @@ def mofa_loadings(
 def ranked(loadings: Float64s, n: int, *, include_lowest: bool) -> Int64s:
     """Return the positions of the ``n`` largest loadings, descending.
 
-    With ``include_lowest`` they are the larger half of ``n`` from the top, the rest from the end.
+    With ``include_lowest`` only half of them, rounded down, and after them the lowest.
 
     Examples
     --------
     >>> ranked(np.array([0.1, 3, -2, 1]), 3, include_lowest=True).tolist()
-    [1, 3, 2]
+    [1, 0, 2]
     """
     order: Int64s = np.argsort(-loadings, kind="stable")
     if len(order) <= n:
         return order
     if not include_lowest:
         return order[:n]
-    n_low = n // 2
-    return np.concatenate([order[: n - n_low], order[len(order) - n_low :]])
+    n_high = n // 2
+    return np.concatenate([order[:n_high], order[len(order) - (n - n_high) :]])
 
 
 def _loadings(mdata: MuData) -> Float64s:
