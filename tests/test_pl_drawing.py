@@ -307,6 +307,31 @@ def test_labels_on_data__one_label_stands_at_the_median() -> None:
     np.testing.assert_allclose(ax.texts[0].get_position(), np.median(points, axis=0), atol=1e-6)
 
 
+def test_labels_on_data__does_not_hide_a_small_category(rng) -> None:
+    points = np.vstack([rng.normal(size=(5000, 2)) - [0, 2], rng.normal(0, 0.02, size=(30, 2))])
+    codes = np.repeat([0, 1], [5000, 30])
+    values = Categories(codes, ("large", "small"), ("#aaaaaa", "#ff0000"))
+    figure, (ax,) = draw([Panel(points=points, values=values)], legend=LegendStyle(loc="on data"))
+    figure.draw_without_rendering()
+    box = ax.texts[1].get_window_extent()
+    few = ax.transData.transform(points[5000:])
+    assert (few[:, 1] < box.y0).mean() > 0.9
+    assert box.y0 - few[:, 1].max() < 10
+
+
+def test_legend__letters_are_smaller_where_that_spares_a_column() -> None:
+    widths = []
+    for size in (None, 10):
+        points, values = scattered(900, 40)
+        panel = Panel(points=points, values=values)
+        figure, (ax,) = draw([panel], legend=LegendStyle(fontsize=size))
+        figure.draw_without_rendering()
+        widths.append(figure.get_size_inches()[0])
+        sizes = {text.get_fontsize() for text in ax.get_legend().get_texts()}
+        assert sizes == {10} if size else 7 <= sizes.pop() < 10
+    assert widths[0] < widths[1]
+
+
 def test_labels_on_data__line_leads_from_a_label_that_was_moved_far() -> None:
     """Three categories in one place: the label of one stays, two go above and below."""
     points = np.random.default_rng(0).normal(size=(300, 2))

@@ -20,7 +20,7 @@ def drawn_cells(codes: Int64s, shown: list[int], most: int) -> list[Int64s]:
     Examples
     --------
     >>> [len(cells) for cells in drawn_cells(np.repeat([0, 1], [990, 10]), [0, 1], 100)]
-    [88, 10]
+    [90, 10]
     """
     members = [np.flatnonzero(codes == code) for code in shown]
     n_of = np.array([len(cells) for cells in members])

@@ -90,8 +90,8 @@ def histogram(
     >>> import numpy as np, lazymu
     >>> mod = lazymu.Modality(np.eye(6), obs={"total_counts": [3, 1, 4, 1, 5, 9]})
     >>> axes = lazymu.pl.histogram(mod, "total_counts", list("aaabbb"), show=False)
-    >>> [sum(bar.get_height() for bar in ax.patches) for ax in axes]
-    [3.0, 3.0]
+    >>> [sum(int(bar.get_height()) for bar in ax.patches) for ax in axes]
+    [3, 3]
     """
     names = [keys] if isinstance(keys, str) else list(keys)
     if not names or (bins is not None and bins < 1):

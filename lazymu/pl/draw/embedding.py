@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lazymu.pl.draw.legend import (
+    Label,
     LegendStyle,
     add_colorbar,
     add_labels_on_data,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
-    from matplotlib.text import Text
 
 _BAR_INCHES = 0.7
 _TITLE_LETTERS = 36
@@ -57,7 +57,7 @@ class _Drawn:
     """What one panel adds beside or upon its points."""
 
     legend: Legend | None = None
-    labels: Sequence[Text] = ()
+    labels: Sequence[Label] = ()
     has_bar: bool = False
 
 
@@ -111,7 +111,7 @@ def draw_embedding(
     if ax is not None:
         check_one_panel(len(panels))
         drawn = [_draw_panel(ax, panels[0], points, legend, style)]
-        spread_labels(ax, list(drawn[0].labels))
+        spread_labels(ax, drawn[0].labels)
         figure = ax.figure.figure
         return figure, [ax]
     side = 4.4 if len(panels) == 1 else 3.4
@@ -128,7 +128,7 @@ def draw_embedding(
     widen(figure, sum(max(beside[column::columns]) for column in range(columns)))
     settle(figure)
     for axis, one in zip(axes, drawn, strict=True):
-        spread_labels(axis, list(one.labels))
+        spread_labels(axis, one.labels)
     return figure, axes
 
 
