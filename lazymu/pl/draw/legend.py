@@ -32,6 +32,7 @@ _SHRINK = 0.88
 _LINE_LETTERS = 18
 _FAR = 1.5  # label heights from where a label belongs, from which on a line leads there
 _BAR_FRACTION = 0.05
+_HIDDEN = 3.0  # times a category's reach: a label larger than that would hide its points
 _GAP = 3.0  # pixels between the points of a small category and its label above them
 
 
@@ -166,7 +167,7 @@ def spread_labels(ax: Axes, labels: Sequence[Label]) -> None:
     reach = ax.transData.transform(places + [label.reach for label in labels]) - anchors
     while True:
         sizes = _text_sizes(texts)
-        hides = (2 * reach < sizes).all(axis=1)
+        hides = (_HIDDEN * reach < sizes).all(axis=1)
         above = np.where(hides, reach[:, 1] + sizes[:, 1] / 2 + _GAP, 0.0)
         starts = anchors + np.column_stack([np.zeros_like(above), above])
         centers = spread_boxes(starts, sizes, low, high)
