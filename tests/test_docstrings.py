@@ -19,7 +19,7 @@ import lazymu
 
 NAMESPACES = (
     *("lazymu", "lazymu.pp", "lazymu.tl", "lazymu.pl", "lazymu.get", "lazymu.datasets"),
-    *("lazymu.atac", "lazymu.atac.pp", "lazymu.atac.tl"),
+    *("lazymu.atac", "lazymu.atac.pl", "lazymu.atac.pp", "lazymu.atac.tl"),
     *("lazymu.prot", "lazymu.prot.pp"),
 )
 # Namespaces whose functions read X: how often is in their docstrings.

@@ -151,16 +151,49 @@ def test_order_of_values__missing_first_largest_last() -> None:
     np.testing.assert_array_equal(order, [1, 2, 3, 0])
 
 
-@pytest.mark.parametrize("keep_order", [False, True])
-def test_runs_of_one_color__hold_each_point_once(keep_order: bool, rng) -> None:
+@pytest.mark.parametrize("in_order", [False, True])
+def test_runs_of_one_color__hold_each_point_once(in_order: bool, rng) -> None:
     color_of = rng.integers(0, 5, 1000)
-    order = np.argsort(color_of, kind="stable") if keep_order else rng.permutation(1000)
-    runs = runs_of_one_color(order, color_of, keep_order=keep_order)
-    assert len(runs) <= (5 if keep_order else 5 * 8)
+    order = np.argsort(color_of, kind="stable") if in_order else rng.permutation(1000)
+    runs = runs_of_one_color(order, color_of, rare_on_top=True)
+    assert len(runs) <= (5 if in_order else 5 * 10)
     assert all(len(set(color_of[run])) == 1 for run in runs)
     np.testing.assert_array_equal(np.sort(np.concatenate(runs)), np.arange(1000))
-    if keep_order:
+    if in_order:
         np.testing.assert_array_equal(np.concatenate(runs), order)
+
+
+@pytest.mark.parametrize("rare", range(4))
+def test_runs_of_one_color__rare_category_is_above_all_others(rare: int, rng) -> None:
+    """Whatever its number: colours of a slice are not in the order of the categories."""
+    codes = rng.choice(np.delete(np.arange(4), rare), 100_000)
+    codes[:50] = rare
+    runs = runs_of_one_color(order_of_categories(codes), codes, rare_on_top=True)
+    drawn = codes[np.concatenate(runs)]
+    assert np.flatnonzero(drawn == rare).min() > 0.97 * len(codes)
+    assert (drawn[-50:] == rare).mean() > 0.5
+
+
+def test_runs_of_one_color__equal_categories_are_above_one_another_by_turns(rng) -> None:
+    codes = rng.integers(0, 2, 200_000)
+    runs = runs_of_one_color(order_of_categories(codes), codes, rare_on_top=True)
+    place = rng.integers(0, 2_000, 200_000)  # of a canvas on which a hundred points share a pixel
+    seen = np.empty(2_000, dtype=int)
+    for run in runs:
+        seen[place[run]] = codes[run[0]]
+    assert 0.25 < seen.mean() < 0.75
+
+
+def test_draw_embedding__rare_category_is_seen_among_many_points(rng) -> None:
+    """The first of the categories, in the midst of another one with a thousand times its cells."""
+    points = rng.normal(size=(120_000, 2))
+    codes = np.where(np.arange(120_000) < 120, 0, rng.integers(1, 4, 120_000))
+    points[:120] *= 0.05
+    values = Categories(codes, tuple("abcd"), ("#ff0000", "#00ff00", "#0000ff", "#00ffff"))
+    figure, _ = draw([Panel(points=points, values=values)], legend=LegendStyle(loc=None))
+    figure.canvas.draw()
+    rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    assert ((rgb[..., 0] > 120) & (rgb[..., 1] < 120) & (rgb[..., 2] < 120)).sum() > 60
 
 
 def test_sizes__are_scanpys_within_limits() -> None:
@@ -272,6 +305,31 @@ def test_labels_on_data__one_label_stands_at_the_median() -> None:
     values = Categories(np.zeros(200, dtype=int), ("a",), ("#000000",))
     _, (ax,) = draw([Panel(points=points, values=values)], legend=LegendStyle(loc="on data"))
     np.testing.assert_allclose(ax.texts[0].get_position(), np.median(points, axis=0), atol=1e-6)
+
+
+def test_labels_on_data__does_not_hide_a_small_category(rng) -> None:
+    points = np.vstack([rng.normal(size=(5000, 2)) - [0, 2], rng.normal(0, 0.02, size=(30, 2))])
+    codes = np.repeat([0, 1], [5000, 30])
+    values = Categories(codes, ("large", "small"), ("#aaaaaa", "#ff0000"))
+    figure, (ax,) = draw([Panel(points=points, values=values)], legend=LegendStyle(loc="on data"))
+    figure.draw_without_rendering()
+    box = ax.texts[1].get_window_extent()
+    few = ax.transData.transform(points[5000:])
+    assert (few[:, 1] < box.y0).mean() > 0.9
+    assert box.y0 - few[:, 1].max() < 10
+
+
+def test_legend__letters_are_smaller_where_that_spares_a_column() -> None:
+    widths = []
+    for size in (None, 10):
+        points, values = scattered(900, 40)
+        panel = Panel(points=points, values=values)
+        figure, (ax,) = draw([panel], legend=LegendStyle(fontsize=size))
+        figure.draw_without_rendering()
+        widths.append(figure.get_size_inches()[0])
+        sizes = {text.get_fontsize() for text in ax.get_legend().get_texts()}
+        assert sizes == {10} if size else 7 <= sizes.pop() < 10
+    assert widths[0] < widths[1]
 
 
 def test_labels_on_data__line_leads_from_a_label_that_was_moved_far() -> None:

@@ -82,6 +82,7 @@ PEERS: dict[str, tuple[Any, ...]] = {
     "tl": (scanpy.tl, muon.tl),
     "pl": (scanpy.pl, muon.pl),
     "get": (scanpy.get,),
+    "atac.pl": (muon.atac.pl,),
     "atac.pp": (muon.atac.pp,),
     "atac.tl": (muon.atac.tl,),
     "prot.pp": (muon.prot.pp,),

@@ -1,5 +1,5 @@
 """Chromatin accessibility: muon's `atac` functions."""
 
-from lazymu.atac import pp, tl
+from lazymu.atac import pl, pp, tl
 
-__all__ = ["pp", "tl"]
+__all__ = ["pl", "pp", "tl"]

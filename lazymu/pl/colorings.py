@@ -11,8 +11,8 @@ import pandas as pd
 from lazymu.errors import ArgumentError, explain
 from lazymu.pl.draw.points import Categories, PointValues
 from lazymu.pl.groups import Palette, category_colors
-from lazymu.pl.values import Data, Groups, Lookup, cell_values
-from lazymu.typing import Bools
+from lazymu.pl.values import CellValues, Data, Groups, Lookup, cell_values
+from lazymu.typing import Bools, Floats
 
 
 class Coloring(NamedTuple):
@@ -33,13 +33,32 @@ def colorings_of(
     """Return what colours each panel, with cells outside the mask and the groups missing."""
     if color is None:
         return [Coloring(None, None)]
+    names = color_names(color)
+    values = cell_values(data, names, lookup)
+    return colorings_from(data, names, values, mask_obs, groups, palette)
+
+
+def color_names(color: str | Sequence[str]) -> list[str]:
+    """Return the names of the colours, of which there must be one."""
     names = [color] if isinstance(color, str) else list(color)
     if not names:
         raise ArgumentError(explain("color", "empty", "it names what to colour by", "pass a name"))
+    return names
+
+
+def colorings_from(
+    data: Data,
+    names: Sequence[str],
+    found: Sequence[CellValues],
+    mask_obs: Bools | str | None,
+    groups: str | Sequence[str] | None,
+    palette: Palette,
+) -> list[Coloring]:
+    """Return what colours each panel, given the values that the names stand for."""
     hidden = ~_mask(data, mask_obs)
     shown = [groups] if isinstance(groups, str) else groups
     colorings = []
-    for name, values in zip(names, cell_values(data, names, lookup), strict=True):
+    for name, values in zip(names, found, strict=True):
         if isinstance(values, pd.Categorical):
             coloring: PointValues = _categories(data, name, values, hidden, shown, palette)
         else:
@@ -92,3 +111,16 @@ def of_cells(values: PointValues, cells: Bools) -> PointValues:
     if isinstance(values, Categories):
         return Categories(values.codes[cells], values.labels, values.colors)
     return None if values is None else values[cells]
+
+
+def sizes_of(size: float | Sequence[float] | None, cells: Bools) -> float | Floats | None:
+    """Return the size of all points, or that of each of some cells."""
+    if size is None:
+        return None
+    sizes = np.asarray(size, dtype=np.float64)
+    if sizes.ndim == 0:
+        return float(sizes)
+    if sizes.shape != cells.shape:
+        got, rule = f"of shape {sizes.shape}", f"there are {len(cells)} cells"
+        raise ArgumentError(explain("size", got, rule, "pass one number, or one for each cell"))
+    return sizes[cells]

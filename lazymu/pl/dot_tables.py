@@ -14,7 +14,7 @@ from lazymu.containers import Modality
 from lazymu.errors import ArgumentError, explain
 from lazymu.pl.group_sums import GroupSums, Sums
 from lazymu.pl.groups import in_order
-from lazymu.pl.values import Column, Data, Feature, Groups, Lookup, cell_values, find
+from lazymu.pl.values import Column, Coordinate, Data, Feature, Groups, Lookup, cell_values, find
 from lazymu.stream import Block, run_pass
 from lazymu.stream.steps import Log1p
 from lazymu.typing import Float64s, Int64s
@@ -60,7 +60,7 @@ def dot_tables(
     found = [find(data, name, lookup) for name in dict.fromkeys(names)]
     columns: dict[str, tuple[Float64s, Float64s]] = {}
     for one in found:
-        if isinstance(one, Column):
+        if not isinstance(one, Feature):
             columns[one.name] = _of_column(data, one, codes, n_groups, rule)
     features = [one for one in found if isinstance(one, Feature)]
     for token in dict.fromkeys(id(one.matrix) for one in features):
@@ -104,7 +104,7 @@ def _of_features(
 
 
 def _of_column(
-    data: Data, column: Column, codes: Int64s, n_groups: int, rule: DotRule
+    data: Data, column: Column | Coordinate, codes: Int64s, n_groups: int, rule: DotRule
 ) -> tuple[Float64s, Float64s]:
     (values,) = cell_values(data, [column.name])
     if isinstance(values, pd.Categorical):

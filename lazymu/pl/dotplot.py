@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lazymu.errors import ArgumentError, explain
 from lazymu.pl.dot_tables import DotRule, dot_tables, scaled
 from lazymu.pl.draw.dots import DotStyle, draw_dots
 from lazymu.pl.draw.panels import finish
-from lazymu.pl.draw.scale import ColorScale
+from lazymu.pl.draw.scale import Bound, ColorScale
+from lazymu.pl.draw.table_frame import Brackets
+from lazymu.pl.feature_groups import VarNames, flat_names
 from lazymu.pl.groups import GroupBy, grouping
 from lazymu.pl.values import Data, Lookup
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def dotplot(
     data: Data,
-    var_names: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+    var_names: VarNames,
     groupby: GroupBy,
     *,
     use_raw: bool | None = None,
@@ -44,9 +45,9 @@ def dotplot(
     save: str | Path | None = None,
     ax: Axes | None = None,
     return_fig: bool = False,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    vcenter: float | None = None,
+    vmin: Bound = None,
+    vmax: Bound = None,
+    vcenter: Bound = None,
     norm: Normalize | None = None,
     cmap: str | Colormap | None = "Reds",
     dot_max: float | None = None,
@@ -127,7 +128,7 @@ def dotplot(
     >>> [label.get_text() for label in axes["mainplot_ax"].get_yticklabels()]
     ['a', 'b']
     """
-    names, brackets = _flat(var_names)
+    names, feature_groups = flat_names(var_names)
     groups = grouping(data, groupby, bins=num_categories)
     lookup = Lookup(use_raw=use_raw, layer=layer, gene_symbols=gene_symbols)
     rule = DotRule(log=log, cutoff=expression_cutoff, only_expressed=mean_only_expressed)
@@ -140,32 +141,10 @@ def dotplot(
         title=title,
         colorbar_title=colorbar_title,
         size_title=size_title,
-        brackets=brackets,
-        bracket_rotation=var_group_rotation,
+        brackets=Brackets(groups=feature_groups, rotation=var_group_rotation, beside=swap_axes),
         scale=ColorScale(vmin=vmin, vmax=vmax, vcenter=vcenter, norm=norm, cmap=cmap),
     )
     means = scaled(tables.means, standard_scale)
     axes = draw_dots(tables.fractions, means, style, figsize=figsize, ax=ax)
     figure = axes["mainplot_ax"].figure.figure
     return finish(figure, axes, own=ax is None, show=show, save=save, return_fig=return_fig)
-
-
-def _flat(
-    var_names: str | Sequence[str] | Mapping[str, str | Sequence[str]],
-) -> tuple[list[str], list[tuple[int, int, str]]]:
-    """Return all names, and the first, last and label of each group of them."""
-    if isinstance(var_names, str):
-        return [var_names], []
-    names: list[str] = []
-    brackets = []
-    if isinstance(var_names, Mapping):
-        for label, members in var_names.items():
-            listed = [members] if isinstance(members, str) else list(members)
-            if listed:
-                brackets.append((len(names), len(names) + len(listed) - 1, str(label)))
-            names += listed
-    else:
-        names = list(var_names)
-    if not names:
-        raise ArgumentError(explain("var_names", "empty", "it names the features", "pass names"))
-    return names, brackets

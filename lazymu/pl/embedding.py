@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from lazymu import keys
-from lazymu.errors import ArgumentError, MissingResultError, explain
-from lazymu.pl.colorings import Coloring, colorings_of, of_cells
+from lazymu.errors import MissingResultError, explain
+from lazymu.pl.colorings import Coloring, colorings_of, of_cells, sizes_of
 from lazymu.pl.coordinates import Embedding, dimension_pairs, find_embedding
 from lazymu.pl.draw.embedding import GridStyle, Panel, draw_embedding
 from lazymu.pl.draw.legend import LegendStyle
 from lazymu.pl.draw.panels import Shown, finish, one_or_all
 from lazymu.pl.draw.points import PointStyle
-from lazymu.pl.draw.scale import Bound, ColorScale, one_for_each
+from lazymu.pl.draw.scale import Bound, ColorScale, panel_scales
 from lazymu.pl.groups import Palette
 from lazymu.pl.values import Data, Lookup
-from lazymu.typing import Bools, Floats
+from lazymu.typing import Bools
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -211,14 +211,14 @@ def embedding(
     colorings = colorings_of(data, color, lookup, mask_obs, groups, palette)
     n_panels = len(colorings) * len(pairs)
     colormap = color_map if cmap is None else cmap
-    scales = _scales(n_panels, vmin=vmin, vmax=vmax, vcenter=vcenter, norm=norm, cmap=colormap)
+    scales = panel_scales(n_panels, vmin=vmin, vmax=vmax, vcenter=vcenter, norm=norm, cmap=colormap)
     used = found.coordinates[:, np.unique(pairs)]
     present: Bools = np.isfinite(used.sum(axis=1))
     panels = _panels(found, pairs, colorings, present, scales, title, annotate_var_explained)
     figure, axes = draw_embedding(
         panels,
         PointStyle(
-            size=_sizes(size, present),
+            size=sizes_of(size, present),
             alpha=alpha,
             marker=marker,
             na_color=na_color,
@@ -301,14 +301,36 @@ def pca(data: Data, **options: Unpack[EmbeddingOptions]) -> Shown:
     return embedding(data, keys.X_PCA, **options)
 
 
-def _scales(
-    n_panels: int, *, cmap: str | Colormap | None, norm: Normalize | None, **bounds: Any
-) -> list[ColorScale]:
-    ends = {name: one_for_each(name, given, n_panels) for name, given in bounds.items()}
-    return [
-        ColorScale(cmap=cmap, norm=norm, **{name: one[panel] for name, one in ends.items()})
-        for panel in range(n_panels)
-    ]
+def mofa(mdata: Data, **options: Unpack[EmbeddingOptions]) -> Shown:
+    """Draw MOFA factors, ``obsm["X_mofa"]``.
+
+    Cells that :func:`lazymu.tl.mofa` left out have no place and are not drawn.
+
+    Parameters
+    ----------
+    mdata
+        A MuData, or a modality.
+    **options
+        The arguments of :func:`embedding`, but for ``basis``.
+
+    Returns
+    -------
+        As :func:`embedding`, which also says what is written and read.
+
+    References
+    ----------
+    R. Argelaguet et al., MOFA+: a statistical framework for comprehensive integration of
+    multi-modal single-cell data, Genome Biology 2020, doi:10.1186/s13059-020-02015-1.
+
+    Examples
+    --------
+    >>> import anndata as ad, numpy as np, lazymu
+    >>> mdata = lazymu.MuData({"rna": ad.AnnData(np.eye(5))})
+    >>> mdata.obsm["X_mofa"] = np.random.default_rng(0).normal(size=(5, 3))
+    >>> lazymu.pl.mofa(mdata, color="rna:0", components="1,3", show=False).get_ylabel()
+    'Factor3'
+    """
+    return embedding(mdata, keys.X_MOFA, **options)
 
 
 def _panels(
@@ -350,15 +372,3 @@ def _axis_labels(found: Embedding, pair: tuple[int, int], variance: bool) -> tup
             f"{label} ({100 * ratio[one]:.1f}%)" for label, one in zip(labels, pair, strict=True)
         ]
     return labels[0], labels[1]
-
-
-def _sizes(size: float | Sequence[float] | None, present: Bools) -> float | Floats | None:
-    if size is None:
-        return None
-    sizes = np.asarray(size, dtype=np.float64)
-    if sizes.ndim == 0:
-        return float(sizes)
-    if sizes.shape != present.shape:
-        got, rule = f"of shape {sizes.shape}", f"there are {len(present)} cells"
-        raise ArgumentError(explain("size", got, rule, "pass one number, or one for each cell"))
-    return sizes[present]

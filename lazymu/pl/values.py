@@ -44,6 +44,21 @@ class Feature:
     modality: str | None = None
 
 
+@dataclass(frozen=True)
+class Coordinate:
+    """A column of ``owner.obsm[key]``; ``modality`` is the owner's name within the MuData."""
+
+    name: str
+    owner: Data
+    key: str
+    position: int
+    modality: str | None = None
+
+    def values(self) -> Float64s:
+        """Return the coordinate of each of the owner's cells."""
+        return np.asarray(self.owner.obsm[self.key], dtype=np.float64)[:, self.position]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
     """Which matrix of a modality a feature's values come from, and what features are called.
@@ -97,11 +112,12 @@ def _only(positions: Int64s, name: str) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def find(data: Data, name: str, lookup: Lookup) -> Column | Feature:
+def find(data: Data, name: str, lookup: Lookup) -> Column | Feature | Coordinate:
     """Return what ``name`` means, without reading values.
 
-    In this order: a column of ``data.obs``; in a MuData ``"modality:name"``, a column of that
-    modality's `obs` or one of its features; a column or feature of exactly one modality.
+    In this order: a column of ``data.obs``; a column of `obsm` counted from 1, ``"X_umap:2"``; in a
+    MuData ``"modality:name"``, a column of that modality's `obs`, one of its features or of its
+    `obsm`; a column or feature of exactly one modality.
 
     Raises
     ------
@@ -112,6 +128,9 @@ def find(data: Data, name: str, lookup: Lookup) -> Column | Feature:
     """
     if name in data.obs:
         return Column(name, data, name)
+    coordinate = _coordinate(data, name, name, None)
+    if coordinate is not None:
+        return coordinate
     if isinstance(data, Modality):
         found = _in_modality(data, name, name, None, lookup)
         if found is None:
@@ -119,7 +138,9 @@ def find(data: Data, name: str, lookup: Lookup) -> Column | Feature:
         return found
     prefix, _, bare = name.partition(":")
     if prefix in data.mod and bare:
-        found = _in_modality(data.mod[prefix], bare, name, prefix, lookup)
+        owner = data.mod[prefix]
+        found = _in_modality(owner, bare, name, prefix, lookup)
+        found = _coordinate(owner, bare, name, prefix) if found is None else found
         if found is not None:
             return found
     symbols = lookup.gene_symbols
@@ -139,11 +160,23 @@ def find(data: Data, name: str, lookup: Lookup) -> Column | Feature:
 
 def _in_modality(
     mod: Modality, bare: str, name: str, key: str | None, lookup: Lookup
-) -> Column | Feature | None:
+) -> Column | Feature | Coordinate | None:
     if bare in mod.obs:
         return Column(name, mod, bare, key)
     feature = lookup.find(mod, bare)
     return None if feature is None else Feature(name, *feature, key)
+
+
+def _coordinate(owner: Data, bare: str, name: str, modality: str | None) -> Coordinate | None:
+    """Return a column of `obsm` by muon's name for it: ``"X_umap:1"`` is the first."""
+    key, _, number = bare.rpartition(":")
+    if key not in owner.obsm or not number.isdecimal():
+        return None
+    n = owner.obsm[key].shape[1]
+    if not 1 <= int(number) <= n:
+        rule = f"{key} has the columns 1 to {n}"
+        raise ArgumentError(explain("color", repr(name), rule, f"write e.g. {key}:1"))
+    return Coordinate(name, owner, key, int(number) - 1, modality)
 
 
 def _unknown(data: Data, name: str, lookup: Lookup) -> MissingResultError:
@@ -172,52 +205,72 @@ def _known(data: Data, name: str, lookup: Lookup) -> Iterator[tuple[str, str]]:
             yield known.lower(), full
 
 
-def cell_values(data: Data, names: Sequence[str], lookup: Lookup | None = None) -> list[CellValues]:
+def cell_values(
+    data: Data,
+    names: Sequence[str],
+    lookup: Lookup | Sequence[Lookup] | None = None,
+    cells: Int64s | None = None,
+) -> list[CellValues]:
     """Return for each name the value of every cell of ``data``, missing where it has none.
 
     Features asked from the same matrix are fetched together: one pass over it, and
-    ``n_obs x features`` values in memory. Words and booleans become categories, numbers float64.
+    ``n_obs x features`` values in memory; of some ``cells`` (ascending positions), only these are
+    read and returned. Words and booleans become categories, numbers float64.
     """
-    found = [find(data, name, lookup or Lookup()) for name in names]
-    fetched = _fetch([one for one in found if isinstance(one, Feature)])
-    return [
-        _column_values(data, one)
-        if isinstance(one, Column)
-        else _to_cells(data, one.modality, fetched[id(one.matrix), one.position])
-        for one in found
-    ]
+    lookups = [lookup or Lookup()] * len(names) if isinstance(lookup, Lookup | None) else lookup
+    found = [find(data, name, one) for name, one in zip(names, lookups, strict=True)]
+    fetched = _fetch(data, [one for one in found if isinstance(one, Feature)], cells)
+    values: list[CellValues] = []
+    for one in found:
+        if isinstance(one, Feature):
+            values.append(fetched[id(one.matrix), one.position])
+        else:
+            own = one.values() if isinstance(one, Coordinate) else _column(one)
+            values.append(_placed(own, _rows_of(data, one.modality, cells)))
+    return values
 
 
-def _fetch(features: Sequence[Feature]) -> dict[tuple[int, int], Float64s]:
-    wanted: dict[int, tuple[LazyMatrix, set[int]]] = {}
+def _rows_of(data: Data, modality: str | None, cells: Int64s | None) -> Int64s | None:
+    """Return the row of each asked cell in its modality, -1 for none; None where all are asked."""
+    if modality is None or isinstance(data, Modality):
+        return cells
+    rows = data.obs_positions(modality)
+    return rows if cells is None else rows[cells]
+
+
+def _placed(values: CellValues, rows: Int64s | None) -> CellValues:
+    """Return the values in these rows, missing in row -1."""
+    if rows is None:
+        return values
+    if isinstance(values, pd.Categorical):
+        codes = np.append(values.codes, -1)[rows]  # row -1, of absent cells, takes the last
+        return pd.Categorical.from_codes(codes, dtype=values.dtype)
+    return np.append(values, np.nan)[rows]
+
+
+def _fetch(
+    data: Data, features: Sequence[Feature], cells: Int64s | None
+) -> dict[tuple[int, int], Float64s]:
+    wanted: dict[int, tuple[Feature, set[int]]] = {}
     for one in features:
-        wanted.setdefault(id(one.matrix), (one.matrix, set()))[1].add(one.position)
+        wanted.setdefault(id(one.matrix), (one, set()))[1].add(one.position)
     fetched = {}
-    for token, (matrix, positions) in wanted.items():
+    for token, (one, positions) in wanted.items():
         ordered = sorted(positions)
-        dense = matrix[:, ordered].toarray()
+        matrix, rows = one.matrix[:, ordered], _rows_of(data, one.modality, cells)
+        if cells is not None and rows is not None:
+            read = np.unique(rows[rows >= 0])
+            matrix = matrix[read]
+            rows = np.where(rows < 0, -1, np.searchsorted(read, rows))
+        dense = matrix.toarray()
         for column, position in enumerate(ordered):
-            fetched[token, position] = dense[:, column].astype(np.float64)
+            values = _placed(dense[:, column].astype(np.float64), rows)
+            fetched[token, position] = np.asarray(values)
     return fetched
 
 
-def _to_cells(data: Data, modality: str | None, values: Float64s) -> Float64s:
-    """Return values of a modality's cells for the cells of ``data``, NaN where it has none."""
-    if modality is None or isinstance(data, Modality):
-        return values
-    rows = data.obs_positions(modality)
-    return np.where(rows >= 0, values[rows], np.nan) if len(values) else np.full(len(rows), np.nan)
-
-
-def _column_values(data: Data, found: Column) -> CellValues:
-    values = plain_values(found.owner.obs[found.column])
-    if found.modality is None or isinstance(data, Modality):
-        return values
-    if isinstance(values, pd.Categorical):
-        rows = data.obs_positions(found.modality)
-        codes = np.append(values.codes, -1)[rows]  # row -1, of absent cells, takes the last
-        return pd.Categorical.from_codes(codes, dtype=values.dtype)
-    return _to_cells(data, found.modality, values)
+def _column(found: Column) -> CellValues:
+    return plain_values(found.owner.obs[found.column])
 
 
 def plain_values(column: pd.Series) -> CellValues:

@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lazymu.pl.draw.legend import (
+    Label,
     LegendStyle,
     add_colorbar,
     add_labels_on_data,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
-    from matplotlib.text import Text
 
 _BAR_INCHES = 0.7
 _TITLE_LETTERS = 36
@@ -43,12 +43,13 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class GridStyle:
-    """How panels stand in a figure."""
+    """How panels stand in a figure; ``ticks`` where coordinates mean something by themselves."""
 
     ncols: int = 4
     hspace: float | None = None
     wspace: float | None = None
     frameon: bool | None = None
+    ticks: bool = False
 
 
 @dataclass
@@ -56,16 +57,16 @@ class _Drawn:
     """What one panel adds beside or upon its points."""
 
     legend: Legend | None = None
-    labels: Sequence[Text] = ()
+    labels: Sequence[Label] = ()
     has_bar: bool = False
 
 
 def _draw_panel(
-    ax: Axes, panel: Panel, points: PointStyle, legend: LegendStyle, frameon: bool | None
+    ax: Axes, panel: Panel, points: PointStyle, legend: LegendStyle, grid_style: GridStyle
 ) -> _Drawn:
     mappable = draw_points(ax, panel.points, panel.values, points, panel.scale)
     ax.set_title("\n".join(fill(line, _TITLE_LETTERS) for line in panel.title.splitlines()))
-    _dress(ax, panel.axis_labels, frameon)
+    _dress(ax, panel.axis_labels, grid_style)
     drawn = _Drawn()
     if isinstance(panel.values, Categories) and legend.loc == "on data":
         drawn.labels = add_labels_on_data(ax, panel.points, panel.values, legend)
@@ -77,12 +78,20 @@ def _draw_panel(
     return drawn
 
 
-def _dress(ax: Axes, axis_labels: tuple[str, str], frameon: bool | None) -> None:
-    """Take the ticks, which mean nothing in an embedding, and the frame unless it is asked for."""
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.spines[:].set_visible(bool(frameon))
-    if frameon is not False:
+def _dress(ax: Axes, axis_labels: tuple[str, str], style: GridStyle) -> None:
+    """Name the axes; leave out ticks, and the frame unless asked for, where they mean nothing."""
+    ax.spines[:].set_visible(style.ticks if style.frameon is None else style.frameon)
+    if not style.ticks or style.frameon is False:
+        ax.set_xticks([])
+        ax.set_yticks([])
+    if style.frameon is False:
+        return
+    if style.ticks:
+        if style.frameon is None:
+            ax.spines[["top", "right"]].set_visible(False)
+        ax.set_xlabel(axis_labels[0])
+        ax.set_ylabel(axis_labels[1])
+    else:
         ax.set_xlabel(axis_labels[0], loc="left", fontsize="small")
         ax.set_ylabel(axis_labels[1], loc="bottom", fontsize="small")
 
@@ -101,8 +110,8 @@ def draw_embedding(
     """
     if ax is not None:
         check_one_panel(len(panels))
-        drawn = [_draw_panel(ax, panels[0], points, legend, style.frameon)]
-        spread_labels(ax, list(drawn[0].labels))
+        drawn = [_draw_panel(ax, panels[0], points, legend, style)]
+        spread_labels(ax, drawn[0].labels)
         figure = ax.figure.figure
         return figure, [ax]
     side = 4.4 if len(panels) == 1 else 3.4
@@ -111,7 +120,7 @@ def draw_embedding(
     )
     settle(figure)
     drawn = [
-        _draw_panel(axis, panel, points, legend, style.frameon)
+        _draw_panel(axis, panel, points, legend, style)
         for axis, panel in zip(axes, panels, strict=True)
     ]
     columns = min(len(panels), style.ncols)
@@ -119,7 +128,7 @@ def draw_embedding(
     widen(figure, sum(max(beside[column::columns]) for column in range(columns)))
     settle(figure)
     for axis, one in zip(axes, drawn, strict=True):
-        spread_labels(axis, list(one.labels))
+        spread_labels(axis, one.labels)
     return figure, axes
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from textwrap import fill
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,10 +27,13 @@ FontSize: TypeAlias = float | str | None
 _MARKER_POINTS = 7.0
 _ROW_HEIGHT = 1.45  # of a legend's row, in font sizes
 _SMALLEST_FONT = 5.0
+_SMALL_FONT = 7.0  # of a legend whose labels are many
 _SHRINK = 0.88
 _LINE_LETTERS = 18
 _FAR = 1.5  # label heights from where a label belongs, from which on a line leads there
 _BAR_FRACTION = 0.05
+_HIDDEN = 3.0  # times a category's reach: a label larger than that would hide its points
+_GAP = 3.0  # pixels between the points of a small category and its label above them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,10 @@ def add_legend(ax: Axes, values: Categories, style: LegendStyle, na_color: str) 
         labels, colors = [*labels, "NA"], [*colors, na_color]
     if not labels:
         return None
+    columns, size = _legend_columns(ax, len(labels), style) if outside else (1, style.fontsize)
+    shrunk = min(_points(size) / _points(style.fontsize), 1.0)
     handles = [
-        Line2D([], [], linestyle="", marker="o", ms=_MARKER_POINTS, mew=0, color=color)
+        Line2D([], [], linestyle="", marker="o", ms=_MARKER_POINTS * shrunk, mew=0, color=color)
         for color in colors
     ]
     return ax.legend(
@@ -68,8 +74,8 @@ def add_legend(ax: Axes, values: Categories, style: LegendStyle, na_color: str) 
         loc="center left" if outside else style.loc,  # type: ignore[arg-type]  # matplotlib checks
         bbox_to_anchor=(1.0, 0.5) if outside else None,
         frameon=not outside,
-        ncols=_legend_columns(ax, len(labels), style) if outside else 1,
-        fontsize=style.fontsize,
+        ncols=columns,
+        fontsize=size,
         handletextpad=0.2,
         columnspacing=0.8,
         labelspacing=0.35,
@@ -77,11 +83,21 @@ def add_legend(ax: Axes, values: Categories, style: LegendStyle, na_color: str) 
     )
 
 
-def _legend_columns(ax: Axes, n_labels: int, style: LegendStyle) -> int:
-    """Return into how many columns the labels go so that they are no taller than the axes."""
-    inches = ax.get_window_extent().height / ax.figure.dpi
-    rows = max(1, int(72 * inches / (_ROW_HEIGHT * _points(style.fontsize))))
-    return ceil(n_labels / rows)
+def _legend_columns(ax: Axes, n_labels: int, style: LegendStyle) -> tuple[int, FontSize]:
+    """Return into how many columns the labels go, and their size, to be no taller than the axes.
+
+    Unless a size is asked for, letters are smaller where that spares a column.
+    """
+    room = 72 * ax.get_window_extent().height / ax.figure.dpi / _ROW_HEIGHT
+
+    def columns_at(points: float) -> int:
+        return ceil(n_labels / max(1, int(room / points)))
+
+    if style.fontsize is not None:
+        return columns_at(_points(style.fontsize)), style.fontsize
+    usual = _points(None)
+    columns = columns_at(min(_SMALL_FONT, usual))
+    return columns, min(usual, room / ceil(n_labels / columns))
 
 
 def _points(fontsize: FontSize) -> float:
@@ -97,15 +113,22 @@ def legend_width(legend: Legend) -> float:
     return float(legend.get_window_extent().width / legend.axes.figure.dpi)
 
 
+class Label(NamedTuple):
+    """A category's name on the data, and how far its points reach from their median (2,)."""
+
+    text: Text
+    reach: Float64s
+
+
 def add_labels_on_data(
     ax: Axes, points: Floats, values: Categories, style: LegendStyle
-) -> list[Text]:
+) -> list[Label]:
     """Write each category at the median of its points, with a white outline, in short lines."""
     from matplotlib.patheffects import withStroke
 
     size = _points(style.fontsize)
     outline = size / 4 if style.fontoutline is None else style.fontoutline
-    texts = []
+    labels = []
     for code, label in enumerate(values.labels):
         members = values.codes == code
         if not members.any():
@@ -121,25 +144,33 @@ def add_labels_on_data(
             path_effects=[withStroke(linewidth=outline, foreground="white")],
         )
         text.set_in_layout(False)  # labels are fitted into the axes, not the axes to them
-        texts.append(text)
-    return texts
+        low, high = np.percentile(points[members], (5, 95), axis=0)
+        labels.append(Label(text, (high - low) / 2))
+    return labels
 
 
-def spread_labels(ax: Axes, texts: list[Text]) -> None:
+def spread_labels(ax: Axes, labels: Sequence[Label]) -> None:
     """Move the labels of the axes apart; make them smaller only where there is no room for all.
 
-    A line leads from a label that was moved far to where it belongs.
+    A label that would hide all points of its category stands above them. A line leads from a label
+    that was moved far to where it belongs.
 
     The axes must have their final size, as boxes of text are measured on the canvas.
     """
-    if not texts:
+    if not labels:
         return
+    texts = [label.text for label in labels]
     frame = ax.get_window_extent()
     low, high = np.array([frame.x0, frame.y0]), np.array([frame.x1, frame.y1])
-    anchors = ax.transData.transform([text.get_position() for text in texts])
+    places = np.array([text.get_position() for text in texts])
+    anchors = ax.transData.transform(places)
+    reach = ax.transData.transform(places + [label.reach for label in labels]) - anchors
     while True:
         sizes = _text_sizes(texts)
-        centers = spread_boxes(anchors, sizes, low, high)
+        hides = (_HIDDEN * reach < sizes).all(axis=1)
+        above = np.where(hides, reach[:, 1] + sizes[:, 1] / 2 + _GAP, 0.0)
+        starts = anchors + np.column_stack([np.zeros_like(above), above])
+        centers = spread_boxes(starts, sizes, low, high)
         smaller = float(texts[0].get_fontsize()) * _SHRINK
         if not overlaps(centers, sizes).any() or smaller < _SMALLEST_FONT:
             break
@@ -161,7 +192,7 @@ def _draw_leaders(ax: Axes, anchors: Float64s, centers: Float64s) -> None:
     ax.add_collection(lines, autolim=False)
 
 
-def _text_sizes(texts: list[Text]) -> Float64s:
+def _text_sizes(texts: Sequence[Text]) -> Float64s:
     boxes = [text.get_window_extent() for text in texts]
     return np.array([(box.width, box.height) for box in boxes])
 

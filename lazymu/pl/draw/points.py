@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SEED = 0
 _SMALLEST_POINT, _LARGEST_POINT = 1.0, 400.0
 _FEW = 50_000  # points up to which each is drawn with a colour of its own
-_SLICES = 8
+_SLICES = 10
 _GREY = "#7f7f7f"
 
 
@@ -74,19 +74,37 @@ def order_of_values(values: Float64s) -> Int64s:
     return order
 
 
-def runs_of_one_color(order: Ints, color_of: Ints, *, keep_order: bool) -> list[Ints]:
+def runs_of_one_color(order: Ints, color_of: Ints, *, rare_on_top: bool) -> list[Ints]:
     """Return ``order`` cut into runs of points of one colour each.
 
-    One colour at a time is several times quicker to draw. Unless the order has the points of one
-    colour together already (``keep_order``), it is cut into a few slices that are sorted by colour,
-    so that the points of a slice lie on those of the slices before it, whatever their colours.
+    One colour at a time is several times quicker to draw. Where the order has the points of one
+    colour together already, these are the runs. Else it is cut into slices, each half as long as
+    the one before, whose points are sorted by colour: they lie on those of the slices before,
+    whatever their colours. In a slice colours come in a random order from a fixed seed; with
+    ``rare_on_top`` those with half as many points or fewer come later, so that the rare
+    categories that the last slice holds are above all others.
     """
+    if (np.diff(color_of[order]) >= 0).all():
+        return _cut(order, color_of)
+    n_of = np.bincount(color_of[order])
+    size_class = np.zeros(len(n_of))
+    if rare_on_top:
+        size_class = -np.floor(np.log2(np.maximum(n_of, 1)))
+    ends = len(order) - len(order) // 2 ** np.arange(1, _SLICES)
+    generator = np.random.default_rng(_SEED)
     runs: list[Ints] = []
-    for part in np.array_split(order, 1 if keep_order else _SLICES):
-        arranged = part if keep_order else part[np.argsort(color_of[part], kind="stable")]
-        borders = np.flatnonzero(np.diff(color_of[arranged])) + 1
-        runs.extend(run for run in np.split(arranged, borders) if run.size)
+    for part in np.split(order, ends):
+        rank = np.empty(len(n_of), dtype=np.int64)
+        rank[np.lexsort((generator.random(len(n_of)), size_class))] = np.arange(len(n_of))
+        arranged = part[np.argsort(rank[color_of[part]], kind="stable")]
+        runs.extend(_cut(arranged, color_of))
     return runs
+
+
+def _cut(order: Ints, color_of: Ints) -> list[Ints]:
+    """Return the order cut wherever the colour changes."""
+    borders = np.flatnonzero(np.diff(color_of[order])) + 1
+    return [run for run in np.split(order, borders) if run.size]
 
 
 def _scatter(ax: Axes, points: Floats, order: Ints, style: PointStyle, **colors: Any) -> None:
@@ -105,13 +123,20 @@ def _scatter(ax: Axes, points: Floats, order: Ints, style: PointStyle, **colors:
 
 
 def _scatter_colored(
-    ax: Axes, points: Floats, order: Ints, style: PointStyle, rgba: Float64s, color_of: Ints
+    ax: Axes,
+    points: Floats,
+    order: Ints,
+    style: PointStyle,
+    colors: tuple[Float64s, Ints],
+    *,
+    rare_on_top: bool,
 ) -> None:
+    """Draw the points in that order; ``colors`` are RGBA values, and which of them each has."""
+    rgba, color_of = colors
     if len(order) <= _FEW:
         _scatter(ax, points, order, style, c=rgba[color_of[order]])
         return
-    in_order = bool((np.diff(color_of[order]) >= 0).all())
-    for run in runs_of_one_color(order, color_of, keep_order=in_order):
+    for run in runs_of_one_color(order, color_of, rare_on_top=rare_on_top):
         _scatter(ax, points, run, style, color=rgba[color_of[run[0]]])
 
 
@@ -145,5 +170,12 @@ def draw_points(
         color_of = np.clip((share * n_colors).astype(np.int64), 0, n_colors - 1)
     if missing.any():
         _scatter(ax, points, np.flatnonzero(missing), style, color=style.na_color)
-    _scatter_colored(ax, points, order[~missing[order]], style, rgba, color_of)
+    _scatter_colored(
+        ax,
+        points,
+        order[~missing[order]],
+        style,
+        (rgba, color_of),
+        rare_on_top=isinstance(values, Categories),
+    )
     return mappable

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -97,3 +97,14 @@ def one_for_each(name: str, given: Bound | Sequence[Bound], n: int) -> list[Boun
             explain(name, f"a list of {len(bounds)}", rule, "pass one value, or one for each panel")
         )
     return bounds
+
+
+def panel_scales(
+    n_panels: int, *, cmap: str | Colormap | None, norm: Normalize | None, **bounds: Any
+) -> list[ColorScale]:
+    """Return the scale of each panel; ``bounds`` are vmin, vmax and vcenter, one or a list."""
+    ends = {name: one_for_each(name, given, n_panels) for name, given in bounds.items()}
+    return [
+        ColorScale(cmap=cmap, norm=norm, **{name: one[panel] for name, one in ends.items()})
+        for panel in range(n_panels)
+    ]
