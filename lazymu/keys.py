@@ -81,6 +81,20 @@ RANK_GENES_GROUPS: Final = "rank_genes_groups"
 LAZYMU: Final = "lazymu"
 FILES: Final = "files"
 
+# --- what `lazymu run` keeps in uns["lazymu"]["run"], and a report reads --------------------------
+RUN: Final = "run"
+SOURCE: Final = "source"
+PARAMS: Final = "params"
+SIZES: Final = "sizes"
+FILTERS: Final = "filters"
+QUALITY: Final = "quality"
+CLUSTERINGS: Final = "clusterings"
+TRUTH: Final = "truth"
+NOTES: Final = "notes"
+STAGES: Final = "stages"
+VERSIONS: Final = "versions"
+MACHINE: Final = "machine"
+
 
 def log1p_of(column: str) -> str:
     """Return scanpy's name for ``log1p`` of a column."""
