@@ -90,8 +90,9 @@ def _clusterings(summary: RunSummary) -> pd.DataFrame:
 
 def _stages(stages: list[StageRecord]) -> pd.DataFrame:
     """Return all stages; of the last one, under way, the time is missing."""
-    table = _table(STAGE_COLUMNS, [_fields(one) for one in stages])
-    table.iloc[-1, table.columns.get_loc("seconds")] = math.nan
+    rows = [(*(getattr(one, name) for name in STAGE_COLUMNS),) for one in stages]
+    table = _table(STAGE_COLUMNS, rows)
+    table.loc[table.index[-1], "seconds"] = math.nan
     return table
 
 

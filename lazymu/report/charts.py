@@ -44,7 +44,8 @@ class Axis(NamedTuple):
         power = 10.0 ** np.floor(np.log10(raw))
         step = next(s * power for s in _STEPS if s * power >= raw * 0.999)
         first = np.ceil(self.low / step - 1e-9) * step
-        return [float(t) for t in np.arange(first, self.high + step * 1e-6, step)]
+        # Adding 0 makes the -0 of ceil a 0.
+        return [float(t) + 0.0 for t in np.arange(first, self.high + step * 1e-6, step)]
 
 
 def horizontal(low: float, high: float, *, log: bool = False) -> Axis:
@@ -156,6 +157,14 @@ def _upright(y: Axis) -> str:
 
 def _at(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
+
+
+def keys_to(*entries: tuple[str, str]) -> Html:
+    """Return what the classes of marks stand for: pairs of a class and its name."""
+    marks = (
+        tag("span", tag("i", class_=f"swatch {kind}"), name, class_="key") for kind, name in entries
+    )
+    return tag("p", *marks, class_="keys")
 
 
 def captioned(picture: Html, *caption: object) -> Html:

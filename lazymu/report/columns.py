@@ -16,6 +16,7 @@ from lazymu.pl.groups import colors_key
 from lazymu.pl.values import CellValues, Groups, plain_values
 from lazymu.report.packing import MOST_CATEGORIES
 from lazymu.report.records import RunRecord
+from lazymu.typing import Float64s, Int64s
 
 _CLUSTERS = re.compile(rf"({keys.LEIDEN}|{keys.LOUVAIN}|cluster|seurat_clusters)", re.IGNORECASE)
 _SAMPLES = (
@@ -59,7 +60,7 @@ def owner(mdata: MuData, column: Column) -> MuData | Modality:
     return mdata if column.modality is None else mdata.mod[column.modality]
 
 
-def joint_rows(mdata: MuData, modality: str | None) -> np.ndarray:
+def joint_rows(mdata: MuData, modality: str | None) -> Int64s:
     """Return the row of a modality for each joint cell, -1 where it has it not."""
     return np.arange(mdata.n_obs) if modality is None else mdata.obs_positions(modality)
 
@@ -71,7 +72,8 @@ def column_values(mdata: MuData, column: Column) -> CellValues:
     # Row -1, of cells that a modality has not, takes what is appended.
     if isinstance(values, pd.Categorical):
         return pd.Categorical.from_codes(np.append(values.codes, -1)[rows], dtype=values.dtype)
-    return np.append(values, np.nan)[rows]
+    placed: Float64s = np.append(values, np.nan)[rows]
+    return placed
 
 
 def used_categories(values: Groups) -> Groups:

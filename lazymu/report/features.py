@@ -66,7 +66,7 @@ def _best_ranked(modality: Modality) -> list[int]:
         return []
     rank = table.groupby("group", observed=True).cumcount()
     names = table["names"].astype(str)[np.argsort(rank.to_numpy(), kind="stable")]
-    positions = modality.var_names.get_indexer_for(names.unique()[: 4 * MOST_SHOWN])
+    positions = modality.var_names.get_indexer_for(pd.Index(names.unique()[: 4 * MOST_SHOWN]))
     return [int(p) for p in dict.fromkeys(positions) if p >= 0][:MOST_SHOWN]
 
 

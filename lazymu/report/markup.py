@@ -77,12 +77,12 @@ def paragraphs(texts: Iterable[object], class_: str | None = None) -> list[Html]
 
 
 def script_json(value: Any) -> Html:
-    """Return JSON that may stand in a ``<script>``: no tag or comment can begin or end in it.
+    r"""Return JSON that may stand in a ``<script>``: no tag or comment can begin or end in it.
 
     Examples
     --------
     >>> script_json("</script><!--")
-    '"\\\\u003c/script\\\\u003e\\\\u003c!--"'
+    '"\\u003c/script\\u003e\\u003c!--"'
     """
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":

@@ -22,10 +22,10 @@ def short(value: float) -> str:
     Examples
     --------
     >>> short(0.12345), short(12345.6), short(float("nan")), short(3.2e-12)
-    ('0.123', '12,346', '–', '3.2e-12')
+    ('0.123', '12,346', '—', '3.2e-12')
     """
     if not math.isfinite(value):
-        return "–" if math.isnan(value) else str(value)
+        return "—" if math.isnan(value) else str(value)
     if value and not 1e-3 <= abs(value) < 1e7:
         return f"{value:.2g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
@@ -37,9 +37,9 @@ def share(part: float, of: float) -> str:
     Examples
     --------
     >>> share(1, 8), share(0, 0)
-    ('12.5 %', '–')
+    ('12.5 %', '—')
     """
-    return f"{100 * part / of:.1f} %" if of else "–"
+    return f"{100 * part / of:.1f} %" if of else "—"
 
 
 def size(n_bytes: float) -> str:

@@ -68,6 +68,14 @@
 
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
+  // The height nearest to y at which a name of this width touches none that is written.
+  const free = (taken, x, y, half, line) => {
+    const crosses = (at) => taken.some((one) => Math.abs(one.x - x) < one.half + half && Math.abs(one.y - at) < line);
+    const shift = [0, 1, -1, 2, -2, 3, -3].find((n) => !crosses(y + n * line)) ?? 0;
+    taken.push({ x, y: y + shift * line, half });
+    return y + shift * line;
+  };
+
   // --- one picture of the cells -------------------------------------------------------------------
 
   class View {
@@ -160,12 +168,13 @@
       context.lineWidth = pixels / 130;
       context.strokeStyle = variable("--paper");
       context.fillStyle = variable("--ink");
+      const taken = [];
       labels.forEach((label, code) => {
         if (!xs[code].length || (this.alone >= 0 && this.alone !== code)) return;
         const text = label.length > 18 ? `${label.slice(0, 17)}…` : label;
         const half = context.measureText(text).width / 2 + 2;
         const x = Math.min(pixels - half, Math.max(half, margin + median(xs[code]) * scale));
-        const y = pixels - margin - median(ys[code]) * scale;
+        const y = free(taken, x, pixels - margin - median(ys[code]) * scale, half, pixels / 36);
         context.strokeText(text, x, y);
         context.fillText(text, x, y);
       });

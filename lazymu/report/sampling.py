@@ -60,4 +60,5 @@ def _quotas(sizes: Int64s, most: int) -> Int64s:
     short = most - int(quota.sum())
     remainder = np.where(quota < sizes, exact % 1, -1.0)
     quota[np.argsort(-remainder, kind="stable")[:short]] += 1
-    return np.minimum(quota, sizes)
+    found: Int64s = np.minimum(quota, sizes)
+    return found

@@ -48,8 +48,8 @@ def write_report(data: MuData | Modality | str | Path, path: str | Path) -> Path
     cells up to 200, then in proportion.
 
     Passes over X: one over each modality of which features are shown, for the cells drawn.
-    Memory: the tables of cells; 30 values of each modality, and 2 + 2 + 54 bytes or more of the
-    page, for each cell drawn.
+    Memory: the tables of cells, the blocks of a pass, 30 features of a modality for the cells
+    drawn, and the page: some 12 MB at most.
 
     Examples
     --------

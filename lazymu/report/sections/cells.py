@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lazymu import keys
+from lazymu.containers import Modality, MuData
 from lazymu.errors import LazyMuError
 from lazymu.pl.coordinates import find_embedding
 from lazymu.report.columns import (
@@ -92,7 +93,8 @@ def _embedding(subject: Subject) -> tuple[str, Floats] | None:
     mdata = subject.mdata
     for key in _BASES:
         names = [key, *(keys.of_modality(mod, key) for mod in mdata.mod)]
-        for name, owner in zip(names, (mdata, *mdata.mod.values()), strict=True):
+        owners: tuple[MuData | Modality, ...] = (mdata, *mdata.mod.values())
+        for name, owner in zip(names, owners, strict=True):
             if key not in owner.obsm:
                 continue
             try:

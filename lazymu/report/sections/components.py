@@ -24,10 +24,10 @@ def components_section(subject: Subject) -> Section:
     missing: list[str] = []
     for name, modality in subject.mdata.mod.items():
         pictures = [*_of_pca(name, modality), *_of_lsi(name, modality)]
-        if pictures:
-            content += [tag("h3", name), tag("div", *pictures, class_="figures")]
-        else:
-            missing.append(f"{name} has neither PCA nor LSI components.")
+        content += pictures
+        if not pictures:
+            missing.append(f"{name} has no record of PCA or LSI components.")
+    content = [tag("div", *content, class_="figures")] if content else []
     return Section("components", "Components", content, missing)
 
 
@@ -37,11 +37,11 @@ def _of_pca(name: str, modality: Modality) -> list[Html]:
         return []
     total = 100 * float(ratio.sum())
     caption = (
-        f"PCA: the {len(ratio)} components have {total:.1f} % of the variance of the features "
-        f"used, the first {100 * float(ratio[0]):.1f} %."
+        f"{name}, PCA: the {len(ratio)} components have {total:.1f} % of the variance of the "
+        f"features used, the first {100 * float(ratio[0]):.1f} %."
     )
     numbers = np.arange(1, len(ratio) + 1)
-    return [captioned(bars(numbers, 100 * ratio, f"{name}: {caption}", "variance, %"), caption)]
+    return [captioned(bars(numbers, 100 * ratio, caption, "variance, %"), caption)]
 
 
 def _of_lsi(name: str, modality: Modality) -> list[Html]:
@@ -51,8 +51,8 @@ def _of_lsi(name: str, modality: Modality) -> list[Html]:
         return []
     dropped = _dropped(kept)
     numbers = np.setdiff1d(np.arange(len(stdev) + len(dropped)), dropped)[: len(stdev)] + 1
-    caption = "LSI: variance S²/(n-1) along each component that is kept."
-    pictures = [captioned(bars(numbers, stdev**2, f"{name}: {caption}", "variance"), caption)]
+    caption = f"{name}, LSI: variance S²/(n-1) along each component that is kept."
+    pictures = [captioned(bars(numbers, stdev**2, caption, "variance"), caption)]
     depth = _vector(kept, "depth_corr")
     if depth is None or len(depth) != len(stdev):
         return pictures
@@ -65,7 +65,7 @@ def _depth(
     """Return the correlation of each component with depth, those left out marked."""
     correlation = _vector(kept, "dropped_depth_corr")
     marked = np.zeros(len(numbers), dtype=bool)
-    caption = f"LSI: correlation with log counts of a cell; the limit is ±{DEPTH_LIMIT:g}."
+    caption = f"{name}, LSI: correlation with log counts of a cell; the limit is ±{DEPTH_LIMIT:g}."
     if len(dropped):
         told = ", ".join(str(one + 1) for one in dropped)
         caption += f" Left out: component {told}"
@@ -78,7 +78,7 @@ def _depth(
     picture = bars(
         numbers,
         depth,
-        f"{name}: {caption}",
+        caption,
         "correlation",
         marked=marked.tolist(),
         reach=(-1.0, 1.0),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality
-from lazymu.report.charts import captioned, histogram
+from lazymu.report.charts import captioned, histogram, keys_to
 from lazymu.report.distributions import (
     COUNTED,
     QUALITY_COLUMNS,
@@ -39,6 +39,9 @@ def quality_section(subject: Subject) -> Section:
         content += [_lost(filters[filters["axis"] == axis], axis) for axis in ("cells", "features")]
     if not subject.run.quality:
         missing.append(subject.not_kept("quality of the cells before the filters"))
+    else:
+        legend = (("before", "before the filters"), ("now", "now"), ("limit", "limit"))
+        content.append(keys_to(*legend))
     for name, modality in subject.mdata.mod.items():
         pictures = _pictures(subject, name, modality)
         if pictures:
@@ -56,8 +59,9 @@ def _lost(filters: pd.DataFrame, axis: str) -> Html:
         rows = [
             _step(name, step["rule"], step["before"], step["after"]) for _, step in steps.iterrows()
         ]
-        total = _step(name, "all filters", steps["before"].iloc[0], steps["after"].iloc[-1])
-        bodies.append(tag("tbody", *rows, Html(total.replace("<tr", '<tr class="total"', 1))))
+        first, last = steps["before"].iloc[0], steps["after"].iloc[-1]
+        total = _step(name, "all filters", first, last, class_="total")
+        bodies.append(tag("tbody", *rows, total))
     header = ("modality", f"keep {axis}", "before", "lost", "share", "kept")
     made = tag(
         "table",
@@ -70,12 +74,11 @@ def _lost(filters: pd.DataFrame, axis: str) -> Html:
     return scrolling(made, f"{axis} lost at each filter")
 
 
-def _step(name: object, rule: str, before: float, after: float) -> Html:
+def _step(name: object, rule: str, before: float, after: float, class_: str | None = None) -> Html:
     lost = before - after
     numbers = (whole(before), whole(lost), share(lost, before), whole(after))
-    return tag(
-        "tr", tag("th", name, scope="row"), tag("td", rule), *(tag("td", n) for n in numbers)
-    )
+    cells = (tag("th", name, scope="row"), tag("td", rule), *(tag("td", n) for n in numbers))
+    return tag("tr", *cells, class_=class_)
 
 
 def _pictures(subject: Subject, name: str, modality: Modality) -> list[Html]:

@@ -28,14 +28,17 @@ def run_section(subject: Subject) -> Section:
         content.append(_stages(run.stages))
     else:
         missing.append(subject.not_kept("times and memory of stages"))
+    pair: list[Html] = []
     for kept, what, made in (
         (run.params, "parameters", _parameters),
         (run.versions, "versions of packages", _versions),
     ):
         if kept:
-            content.append(made(kept))
+            pair.append(made(kept))
         else:
             missing.append(subject.not_kept(what))
+    if pair:
+        content.append(tag("div", *pair, class_="pair"))
     return Section("run", "Stages, parameters, versions", content, missing)
 
 
@@ -58,9 +61,9 @@ def _stages(stages: pd.DataFrame) -> Html:
             tag(
                 "tr",
                 tag("th", stage["label"], scope="row"),
-                tag("td", "–" if np.isnan(seconds) else duration(seconds)),
+                tag("td", "—" if np.isnan(seconds) else duration(seconds)),
                 tag("td", meter(seconds, longest), class_="bar"),
-                tag("td", size(peak) if peak else "–"),
+                tag("td", size(peak) if peak else "—"),
                 tag("td", meter(peak, largest), class_="bar"),
                 tag("td", whole(stage["n_passes"]) if stage["n_passes"] else ""),
                 tag("td", whole(stage["n_values"]) if stage["n_values"] else ""),
@@ -105,7 +108,7 @@ def _written(value: Any) -> str:
         return ", ".join(_written(one) for one in value)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value) or "–"
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value) or "—"
 
 
 def _versions(versions: Mapping[str, str]) -> Html:

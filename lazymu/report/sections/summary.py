@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
-from lazymu import keys
 from lazymu.report.columns import column_values, used_categories
-from lazymu.report.markup import Html, paragraphs, table, tag
+from lazymu.report.markup import Html, table, tag
 from lazymu.report.numbers import duration, short, size, whole
 from lazymu.report.subject import Section, Subject
 
@@ -42,7 +42,7 @@ def _facts(subject: Subject) -> Iterator[tuple[str, str]]:
         yield f"{name} features", whole(modality.n_vars)
     if subject.clusters is not None:
         groups = column_values(mdata, subject.clusters)
-        if hasattr(groups, "categories"):
+        if isinstance(groups, pd.Categorical):
             yield "clusters", whole(len(used_categories(groups).categories))
         else:
             yield "clusters", whole(len(np.unique(groups[np.isfinite(groups)])))
@@ -62,9 +62,9 @@ def _modalities(subject: Subject) -> Html:
     rows = []
     for name, modality in mdata.mod.items():
         was = before.get(name)
-        first = ("–", "–") if was is None else (was["cells_before"], was["features_before"])
+        first = ("—", "—") if was is None else (was["cells_before"], was["features_before"])
         cells, features = (one if isinstance(one, str) else whole(one) for one in first)
-        found = ", ".join([*modality.obsm, *modality.layers]) or "–"
+        found = ", ".join([*modality.obsm, *modality.layers]) or "—"
         rows.append((name, cells, whole(modality.n_obs), features, whole(modality.n_vars), found))
     header = ("modality", "cells at first", "now", "features at first", "now", "obsm and layers")
     return table(header, rows, caption="Modalities", class_="numbers")
@@ -79,9 +79,5 @@ def _clusterings(subject: Subject) -> list[Html]:
         for _, row in found.iterrows()
     ]
     known = f"ARI with {subject.run.truth}" if subject.run.truth else "ARI"
-    made = table(
-        ("column", "resolution", "clusters", known), rows, caption="Clusterings", class_="numbers"
-    )
-    graph = subject.mdata.uns.get("wnn") or subject.mdata.uns.get(keys.NEIGHBORS)
-    described = paragraphs(["Clusters are of the joint graph (weighted nearest neighbours)."])
-    return [made, *(described if graph else [])]
+    header = ("column", "resolution", "clusters", known)
+    return [table(header, rows, caption="Clusterings", class_="numbers")]

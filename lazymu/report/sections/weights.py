@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lazymu import keys
-from lazymu.report.charts import track
+from lazymu.report.charts import keys_to, track
 from lazymu.report.columns import Column, all_columns, column_values, used_categories
 from lazymu.report.distributions import quartiles
 from lazymu.report.markup import Html, scrolling, tag
@@ -30,17 +30,13 @@ def weights_section(subject: Subject) -> Section:
             why = "There are modality weights, but no clusters to show them by."
         return Section("weights", "Modality weights", [], [why])
     label = subject.clusters.label(subject.mdata)
-    legend = [
-        tag("span", tag("i", class_=f"swatch mod-{n % 4}"), name, class_="key")
-        for n, name in enumerate(weights)
-    ]
     about = (
         "Boxes are quartiles with the median, over all cells of a cluster; lines reach from the "
         "5th to the 95th percentile. The dotted line marks equal weights."
     )
     content = [
         tag("p", about),
-        tag("p", *legend, class_="keys"),
+        keys_to(*((f"mod-{n % 4}", name) for n, name in enumerate(weights))),
         _table(used_categories(groups), weights, label),
     ]
     return Section("weights", "Modality weights", content, [])
@@ -77,7 +73,7 @@ def _table(groups: pd.Categorical, weights: dict[str, Float64s], label: str) -> 
                 tag("th", category, scope="row"),
                 tag("td", whole(int(members.sum()))),
                 tag("td", _boxes(list(values.values())), class_="wide"),
-                *(tag("td", "–" if np.isnan(m) else f"{m:.2f}") for m in medians),
+                *(tag("td", "—" if np.isnan(m) else f"{m:.2f}") for m in medians),
             )
         )
     made = tag(
@@ -107,7 +103,7 @@ def _boxes(values: list[Float64s]) -> Html:
                 "rect",
                 x=_at(q1),
                 y=top,
-                width=_at(max(q3 - q1, 0.3)),
+                width=_at(max(q3 - q1, 0.6)),
                 height=_BOX,
                 class_=f"box {kind}",
             ),
