@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import itertools
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -138,6 +140,24 @@ class Page:
         ]
 
 
+# Chromium reads commands from descriptor 3 and answers on 4.
+_LAUNCH = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def _pipe() -> tuple[int, int]:
+    """Return the ends of a pipe, both clear of the descriptors that Chromium will use."""
+    ends = os.pipe()
+    moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
+    for end in ends:
+        os.close(end)
+    return moved[0], moved[1]
+
+
 @contextmanager
 def browser() -> Iterator[Page]:
     """Start Chromium and give a tab of it; skip where there is none."""
@@ -146,13 +166,13 @@ def browser() -> Iterator[Page]:
         *("--no-first-run", "--disable-extensions", "--disable-dev-shm-usage", "--hide-scrollbars"),
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
     ]
-    to_read, to_write = os.pipe()
-    from_read, from_write = os.pipe()
+    to_read, to_write = _pipe()
+    from_read, from_write = _pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # Chromium reads commands from descriptor 3 and answers on 4.
-        shell = f'exec "$@" 3<&{to_read} 4>&{from_write}'
+        command += [f"--user-data-dir={profile}", "about:blank"]
+        launch = [sys.executable, "-c", _LAUNCH, str(to_read), str(from_write)]
         process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", *command, f"--user-data-dir={profile}", "about:blank"],
+            [*launch, *command],
             pass_fds=(to_read, from_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

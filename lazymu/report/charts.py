@@ -25,6 +25,8 @@ class Axis(NamedTuple):
     start: float
     end: float
     log: bool = False
+    whole: bool = False
+    """Whether only whole numbers have a meaning."""
 
     def place(self, value: float) -> float:
         """Return where a value stands."""
@@ -43,14 +45,15 @@ class Axis(NamedTuple):
         raw = (self.high - self.low) / n or 1.0
         power = 10.0 ** np.floor(np.log10(raw))
         step = next(s * power for s in _STEPS if s * power >= raw * 0.999)
+        step = float(np.ceil(step)) if self.whole else step
         first = np.ceil(self.low / step - 1e-9) * step
         # Adding 0 makes the -0 of ceil a 0.
         return [float(t) + 0.0 for t in np.arange(first, self.high + step * 1e-6, step)]
 
 
-def horizontal(low: float, high: float, *, log: bool = False) -> Axis:
+def horizontal(low: float, high: float, *, log: bool = False, whole: bool = False) -> Axis:
     """Return the lower axis of a figure."""
-    return Axis(low, high, _LEFT, WIDTH - _RIGHT, log)
+    return Axis(low, high, _LEFT, WIDTH - _RIGHT, log, whole)
 
 
 def vertical(low: float, high: float) -> Axis:
@@ -98,7 +101,7 @@ def bars(
 ) -> Html:
     """Return a bar for each component, by its number; those ``marked`` stand out."""
     low, high = reach or (min(0.0, float(values.min())), float(values.max()) * 1.05 or 1.0)
-    x = horizontal(float(numbers.min()) - 0.5, float(numbers.max()) + 0.5)
+    x = horizontal(float(numbers.min()) - 0.5, float(numbers.max()) + 0.5, whole=True)
     y = vertical(low, high)
     width = 0.7 * (x.place(1.0) - x.place(0.0))
     marks = []

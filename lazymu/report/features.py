@@ -14,6 +14,8 @@ from lazymu.errors import ArgumentError
 from lazymu.typing import Float64s, Int64s
 
 MOST_SHOWN = 30
+MOST_OF_ALL = 48
+"""Features of all modalities together: what each takes of a page is a byte a cell, and a third."""
 PANEL = 300
 """A modality of at most so many features is a panel somebody chose."""
 
@@ -25,19 +27,19 @@ class Choice(NamedTuple):
     reason: str
 
 
-def chosen_features(modality: Modality) -> Choice:
-    """Return the features that a page can show: at most 30.
+def chosen_features(modality: Modality, most: int = MOST_SHOWN) -> Choice:
+    """Return the features that a page can show, at most ``most``.
 
     The best of each group, where features were ranked; of a small panel, its first ones; else
     the most variable ones, where these were chosen; else none.
     """
-    ranked = _best_ranked(modality)
+    ranked = _best_ranked(modality, most)
     if ranked:
         return Choice(ranked, "the best of each cluster")
     if modality.n_vars <= PANEL:
-        shown = list(range(min(modality.n_vars, MOST_SHOWN)))
+        shown = list(range(min(modality.n_vars, most)))
         return Choice(shown, "all" if len(shown) == modality.n_vars else "the first of the panel")
-    variable = _most_variable(modality.var)
+    variable = _most_variable(modality.var, most)
     if variable:
         return Choice(variable, "the most variable")
     return Choice([], "none, as no features were ranked or chosen as variable")
@@ -59,18 +61,18 @@ def _only_group(modality: Modality) -> str:
     return str(modality.uns[keys.RANK_GENES_GROUPS]["names"].dtype.names[0])
 
 
-def _best_ranked(modality: Modality) -> list[int]:
+def _best_ranked(modality: Modality, most: int) -> list[int]:
     """Return features in turns: the first of every group, then the second, ..."""
     table = marker_table(modality)
     if table is None:
         return []
     rank = table.groupby("group", observed=True).cumcount()
     names = table["names"].astype(str)[np.argsort(rank.to_numpy(), kind="stable")]
-    positions = modality.var_names.get_indexer_for(pd.Index(names.unique()[: 4 * MOST_SHOWN]))
-    return [int(p) for p in dict.fromkeys(positions) if p >= 0][:MOST_SHOWN]
+    positions = modality.var_names.get_indexer_for(pd.Index(names.unique()[: 4 * most]))
+    return [int(p) for p in dict.fromkeys(positions) if p >= 0][:most]
 
 
-def _most_variable(var: pd.DataFrame) -> list[int]:
+def _most_variable(var: pd.DataFrame, most: int) -> list[int]:
     if keys.HIGHLY_VARIABLE not in var:
         return []
     chosen = np.flatnonzero(var[keys.HIGHLY_VARIABLE].to_numpy(dtype=bool))
@@ -79,7 +81,7 @@ def _most_variable(var: pd.DataFrame) -> list[int]:
             score = var[column].to_numpy(dtype=np.float64)[chosen]
             chosen = chosen[np.argsort(-np.nan_to_num(score), kind="stable")]
             break
-    return [int(position) for position in chosen[:MOST_SHOWN]]
+    return [int(position) for position in chosen[:most]]
 
 
 def feature_values(

@@ -21,7 +21,13 @@ from lazymu.report.columns import (
     joint_rows,
     used_categories,
 )
-from lazymu.report.features import chosen_features, feature_values, has_matrix
+from lazymu.report.features import (
+    MOST_OF_ALL,
+    MOST_SHOWN,
+    chosen_features,
+    feature_values,
+    has_matrix,
+)
 from lazymu.report.markup import Html, tag
 from lazymu.report.numbers import whole
 from lazymu.report.packing import MISSING, MOST_CATEGORIES, grid_positions, levels, packed
@@ -181,11 +187,12 @@ def _numbers(values: Array) -> dict[str, Any]:
 def _feature_entries(subject: Subject, drawn: Int64s, reasons: list[str]) -> Iterator[_Picked]:
     """Yield the features of each modality; why these goes into ``reasons``."""
     mdata = subject.mdata
+    most = min(MOST_SHOWN, MOST_OF_ALL // max(1, mdata.n_mod))
     for name, modality in mdata.mod.items():
         if not has_matrix(modality):
             reasons.append(f"Features of {name} to pick: none, as it has no X.")
             continue
-        choice = chosen_features(modality)
+        choice = chosen_features(modality, most)
         reasons.append(f"Features of {name} to pick: {choice.reason}.")
         rows = joint_rows(mdata, name)[drawn]
         values = feature_values(modality, choice.positions, rows)
