@@ -1,6 +1,6 @@
 """lazymu: muon for single-cell data that does not fit in memory."""
 
-from lazymu import atac, datasets, get, pl, pp, prot, tl
+from lazymu import atac, datasets, get, pl, pp, prot, report, tl
 from lazymu.containers import (
     Modality,
     MuData,
@@ -40,6 +40,7 @@ __all__ = [
     "read_h5ad",
     "read_h5mu",
     "read_zarr",
+    "report",
     "settings",
     "tl",
     "to_anndata",

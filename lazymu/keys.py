@@ -93,6 +93,20 @@ DISTANCE: Final = "distance"
 GENES: Final = "genes"
 FRAGMENTS: Final = "fragments"
 
+# --- what `lazymu run` keeps in uns["lazymu"]["run"], and a report reads --------------------------
+RUN: Final = "run"
+SOURCE: Final = "source"
+PARAMS: Final = "params"
+SIZES: Final = "sizes"
+FILTERS: Final = "filters"
+QUALITY: Final = "quality"
+CLUSTERINGS: Final = "clusterings"
+TRUTH: Final = "truth"
+NOTES: Final = "notes"
+STAGES: Final = "stages"
+VERSIONS: Final = "versions"
+MACHINE: Final = "machine"
+
 
 def log1p_of(column: str) -> str:
     """Return scanpy's name for ``log1p`` of a column."""

@@ -79,6 +79,7 @@ def test_run__summary_says_sizes_stages_clusters_and_paths(ran: tuple[Path, str]
         "leiden_wnn, resolution 1: ",
         "with cell_type",
         f"Store:    {out}",
+        f"Report:   {out.with_name('result_report.html')}",
         f"Picture:  {out.with_name('result_figures')}/umap_clusters.png",
     ):
         assert expected in text
@@ -106,6 +107,9 @@ def test_run__every_parameter_has_a_flag_with_its_default() -> None:
         (("run", "x.h5mu", "-o", "o.zarr", "--threads", "0"), "`n_threads` is 0, but it must be"),
         (("convert", "nope.h5", "x.zarr"), "there is no such file or folder"),
         (("info", "nope.zarr"), "there is no such file or folder"),
+        (("report", "nope.zarr"), "there is no such file or folder"),
+        (("report", "x.zarr", "-o", "no/r.html"), "there is no such folder; make no first"),
+        (("report", "x.zarr", "-o", "r.pdf"), "a report is an HTML page; name it r.html"),
         (("plot", "nope.zarr", "--color", "a"), "there is no such file or folder"),
         (("export", "nope.zarr", "x.h5mu"), "there is no such file or folder"),
         (("simulate", "x.h5", "--cells", "0"), "`n_cells` is 0, but it must be 1"),

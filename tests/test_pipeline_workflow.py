@@ -171,13 +171,13 @@ def test_run_workflow__pictures_are_beside_the_store(joint: RunSummary) -> None:
 
 def test_run_workflow__nothing_of_the_work_is_left(joint: RunSummary) -> None:
     beside = {path.name for path in joint.store.parent.glob("multi*")}
-    assert beside == {"multi.h5mu", "multi.zarr", "multi_figures"}
+    assert beside == {"multi.h5mu", "multi.zarr", "multi_figures", "multi_report.html"}
 
 
 def test_run_workflow__stages_have_time_and_memory(joint: RunSummary) -> None:
     labels = [stage.label for stage in joint.stages]
     assert labels[0] == "Open"
-    assert labels[-1] == "Write"
+    assert labels[-2:] == ["Write", "Report"]
     assert "ATAC embedding" in labels
     assert "Protein embedding" not in labels
     assert all(stage.seconds >= 0 for stage in joint.stages)

@@ -14,6 +14,7 @@ from lazymu.cli.demo import demo
 from lazymu.cli.export import export
 from lazymu.cli.info import info
 from lazymu.cli.plot import plot
+from lazymu.cli.report import report
 from lazymu.cli.run import run
 from lazymu.cli.simulate import simulate
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, info, run, plot, export, simulate, demo):
+for command in (convert, info, run, report, plot, export, simulate, demo):
     app.command()(command)
 
 

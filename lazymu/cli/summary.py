@@ -68,5 +68,7 @@ def result_lines(summary: RunSummary) -> Iterator[str]:
         clusters = f"{found.n_clusters} {noun} of {summary.n_cells:,} cells"
         yield f"{found.key}, resolution {found.resolution:g}: {clusters}{ari}"
     yield f"Store:    {summary.store}"
+    if summary.report is not None:
+        yield f"Report:   {summary.report}"
     for path in summary.figures:
         yield f"Picture:  {path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ _EMBEDDING = {keys.RNA: keys.X_PCA, keys.ATAC: keys.X_LSI, keys.PROT: keys.X_PCA
 def keep_common_cells(run: Run) -> None:
     """Keep the cells that are left in all modalities."""
     if run.mdata.n_mod > 1:
-        pp.intersect_obs(run.mdata)
+        with ExitStack() as filters:
+            for name in run.mdata.mod:
+                filters.enter_context(run.filtering(name, "cells", "in all modalities"))
+            pp.intersect_obs(run.mdata)
     run.summary.n_cells = run.target.n_obs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lazymu import pp
 from lazymu.containers import Modality
 from lazymu.pipeline.limits import fewer_components
-from lazymu.pipeline.quality import draw_quality
+from lazymu.pipeline.quality import draw_quality, keep_quality
 from lazymu.pipeline.run import Run
 from lazymu.prot import pp as prot_pp
 
@@ -14,6 +14,7 @@ def check_prot(run: Run, name: str, prot: Modality) -> None:
     """Compute quality metrics; no cell is dropped for its proteins."""
     pp.calculate_qc_metrics(prot, percent_top=None, inplace=True)
     draw_quality(run, name, prot, {})
+    keep_quality(run, name, prot, {})
 
 
 def embed_prot(run: Run, name: str, prot: Modality) -> None:

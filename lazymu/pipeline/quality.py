@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from lazymu import keys, pl, pp
 from lazymu.containers import Modality
 from lazymu.errors import EmptyResultError, explain
 from lazymu.pipeline.run import Run
+from lazymu.report.distributions import COUNTED, QUALITY_COLUMNS, distribution
 
 Limits = tuple[float | None, float | None]
 
@@ -18,8 +21,23 @@ def draw_quality(run: Run, name: str, modality: Modality, limits: Mapping[str, L
     run.save(figure, f"quality_{name}.png")
 
 
-def drop_poor(modality: Modality, parameter: str, least: int) -> None:
-    """Keep the cells with at least so many features.
+def keep_quality(run: Run, name: str, modality: Modality, limits: Mapping[str, Limits]) -> None:
+    """Record the distributions of the quality columns, which filters will change."""
+    found = {
+        column: distribution(
+            modality.obs[column].to_numpy(dtype=np.float64),
+            counted=column in COUNTED,
+            limits=limits.get(column, (None, None)),
+        )
+        for column in QUALITY_COLUMNS
+        if column in modality.obs
+    }
+    kept = {column: one for column, one in found.items() if one is not None}
+    run.summary.quality[name] = kept
+
+
+def drop_poor(run: Run, name: str, modality: Modality, parameter: str, least: int) -> None:
+    """Keep the cells with at least so many features, ``parameter`` of the run's.
 
     Raises
     ------
@@ -30,4 +48,5 @@ def drop_poor(modality: Modality, parameter: str, least: int) -> None:
     if most < least:
         rule = f"the richest of {modality.n_obs:,} cells has {most:,}"
         raise EmptyResultError(explain(parameter, least, rule, "lower it"))
-    pp.filter_cells(modality, min_genes=least)
+    with run.filtering(name, "cells", f"at least {least:,} features ({parameter})"):
+        pp.filter_cells(modality, min_genes=least)

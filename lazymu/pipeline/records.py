@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lazymu.report.distributions import Distribution
 from lazymu.stream import recorded_passes
 
 _SAMPLE_SECONDS = 0.02
@@ -41,6 +42,19 @@ class ModalityRecord:
 
 
 @dataclass(frozen=True)
+class FilterRecord:
+    """Cells or features of a modality before and after one filter."""
+
+    modality: str
+    axis: str
+    """``"cells"`` or ``"features"``."""
+    rule: str
+    """What was kept, in words."""
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
 class Clustering:
     """Clusters at one resolution."""
 
@@ -58,9 +72,14 @@ class RunSummary:
     source: str
     store: Path
     figures: list[Path] = field(default_factory=list)
+    report: Path | None = None
+    """The page of the result."""
     n_cells: int = 0
     """Cells present in all modalities after the filters."""
     modalities: list[ModalityRecord] = field(default_factory=list)
+    filters: list[FilterRecord] = field(default_factory=list)
+    quality: dict[str, dict[str, Distribution]] = field(default_factory=dict)
+    """Of each modality's quality columns, before the filters."""
     clusterings: list[Clustering] = field(default_factory=list)
     truth: str | None = None
     notes: list[str] = field(default_factory=list)

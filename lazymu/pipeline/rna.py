@@ -8,7 +8,7 @@ from lazymu import keys, pp
 from lazymu.containers import Modality
 from lazymu.errors import EmptyResultError, explain
 from lazymu.pipeline.limits import check_size, fewer_components
-from lazymu.pipeline.quality import Limits, draw_quality, drop_poor
+from lazymu.pipeline.quality import Limits, draw_quality, drop_poor, keep_quality
 from lazymu.pipeline.run import Run
 
 MITOCHONDRIAL = "mt"
@@ -25,9 +25,12 @@ def check_rna(run: Run, name: str, rna: Modality) -> None:
     if marked:
         limits[keys.pct_counts_of(MITOCHONDRIAL)] = (None, params.max_pct_mt)
     draw_quality(run, name, rna, limits)
-    drop_poor(rna, "rna.min_genes", params.min_genes)
+    keep_quality(run, name, rna, limits)
+    drop_poor(run, name, rna, "rna.min_genes", params.min_genes)
     if marked:
-        _drop_damaged(rna, params.max_pct_mt)
+        rule = f"at most {params.max_pct_mt:g} % mitochondrial counts (rna.max_pct_mt)"
+        with run.filtering(name, "cells", rule):
+            _drop_damaged(rna, params.max_pct_mt)
     else:
         run.note(f"{name}: no gene is named MT-..., so no cell is dropped as damaged")
 
@@ -35,7 +38,8 @@ def check_rna(run: Run, name: str, rna: Modality) -> None:
 def embed_rna(run: Run, name: str, rna: Modality) -> None:
     """Drop rare genes, normalise, choose variable genes, and compute principal components."""
     params = run.params.rna
-    pp.filter_genes(rna, min_cells=params.min_cells)
+    with run.filtering(name, "features", f"in at least {params.min_cells:,} cells (rna.min_cells)"):
+        pp.filter_genes(rna, min_cells=params.min_cells)
     check_size(name, rna.n_obs, rna.n_vars)
     n_top = min(params.n_top_genes, rna.n_vars)
     of_counts = params.flavor.startswith("seurat_v3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from lazymu.containers import Modality, MuData
 from lazymu.pipeline.forecast import Reading, StageForecast, of_readings
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.pl import write_figure
-from lazymu.pipeline.records import RunSummary
+from lazymu.pipeline.records import FilterRecord, RunSummary
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +83,15 @@ class Run:
         write_figure(figure, path)
         self.summary.figures.append(path)
 
-    def provenance(self) -> dict[str, Any]:
-        """Return what the store keeps about the run in ``uns["lazymu"]``."""
-        return {"run": {"source": self.summary.source, "params": self.params.to_dict()}}
+    @contextmanager
+    def filtering(self, name: str, axis: str, rule: str) -> Iterator[None]:
+        """Record how many cells or features a modality loses in a ``with`` block."""
+        modality = self.mdata.mod[name]
+        along = 0 if axis == "cells" else 1
+        before = modality.shape[along]
+        yield
+        record = FilterRecord(name, axis, rule, before, modality.shape[along])
+        self.summary.filters.append(record)
 
     def note(self, text: str) -> None:
         """Keep a remark for the summary, and log it."""

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from lazymu import keys
 from lazymu.containers import read
-from lazymu.errors import ArgumentError, explain
+from lazymu.errors import ArgumentError, LazyMuError, explain
 from lazymu.pipeline import atac, figures, forecast, joint, markers, prot, rna
 from lazymu.pipeline.params import RunParams
+from lazymu.pipeline.provenance import last_stage, provenance
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
 from lazymu.pipeline.source import open_source, use_counts, with_known_modalities
+from lazymu.report import write_report
+from lazymu.store.amend import set_last_entries
 from lazymu.store.replace import check_target, remove
 
 STAGES: tuple[Stage, ...] = (
@@ -37,7 +40,7 @@ STAGES: tuple[Stage, ...] = (
         reads={keys.RNA: forecast.look_up_reads, keys.PROT: forecast.look_up_reads},
     ),
 )
-OPENING, WRITING = "Open", "Write"
+OPENING, WRITING, REPORTING = "Open", "Write", "Report"
 
 
 def run_workflow(
@@ -51,14 +54,16 @@ def run_workflow(
     """Run the workflow on all modalities of ``source`` and write store and pictures.
 
     Quality control and filters, normalisation, an embedding of each modality, common cells, the
-    (weighted) neighbour graph, Leiden clusters, UMAP, comparison with known labels, figures.
+    (weighted) neighbour graph, Leiden clusters, UMAP, comparison with known labels, figures, and
+    a page with all of it.
 
     Parameters
     ----------
     source
         Anything that :func:`lazymu.read` takes; what is not a Zarr store is converted first.
     out
-        Zarr store to write; pictures go to the folder ``<name>_figures`` beside it.
+        Zarr store to write; pictures go to the folder ``<name>_figures`` beside it, the
+        report is ``<name>_report.html``.
     params
         Parameters; the defaults where None.
     overwrite
@@ -90,17 +95,28 @@ def run_workflow(
         use_counts(run)
         before = {name: modality.shape for name, modality in mdata.mod.items()}
         stages = [stage for stage in STAGES if stage.applies(run)]
-        progress.total = len(stages) + 2
+        progress.total = len(stages) + 3
         for stage in stages:
             with progress.stage(stage.label):
                 stage.work(run)
+        summary.modalities = [
+            ModalityRecord(name, before[name], mod.shape) for name, mod in mdata.mod.items()
+        ]
         with progress.stage(WRITING):
-            mdata.uns[keys.LAZYMU] = {**mdata.uns.get(keys.LAZYMU, {}), **run.provenance()}
+            mdata.uns[keys.LAZYMU] = {**mdata.uns.get(keys.LAZYMU, {}), **provenance(run)}
             mdata.write(store)
-    summary.modalities = [
-        ModalityRecord(name, before[name], modality.shape) for name, modality in mdata.mod.items()
-    ]
+        set_last_entries(store, last_stage(summary.stages[-1]))
+        with progress.stage(REPORTING):
+            _report(run, store)
     return summary
+
+
+def _report(run: Run, store: Path) -> None:
+    """Write the page of the result; where that fails, the result is not lost by it."""
+    try:
+        run.summary.report = write_report(store, report_path(store))
+    except (LazyMuError, OSError) as error:
+        run.note(f"the report was not written ({error}); make it by `lazymu report {store}`")
 
 
 def forecast_workflow(
@@ -120,7 +136,12 @@ def forecast_workflow(
     summary = RunSummary(source=str(source), store=Path())
     run = Run(params or RunParams(), summary, Path(), mdata)
     kept = {kind: forecast.export_reads for kind in run.present()}
-    stages: list[Stage] = [*STAGES, JointStage(WRITING, _nothing, reads=kept)]
+    shown = {keys.RNA: forecast.look_up_reads, keys.PROT: forecast.look_up_reads}
+    stages: list[Stage] = [
+        *STAGES,
+        JointStage(WRITING, _nothing, reads=kept),
+        JointStage(REPORTING, _nothing, reads=shown),
+    ]
     if not run.starts_from_store:
         arriving = {kind: forecast.import_reads for kind in run.present()}
         stages.insert(0, JointStage(OPENING, _nothing, reads=arriving))
@@ -128,12 +149,17 @@ def forecast_workflow(
 
 
 def _nothing(run: Run) -> None:
-    """Stand for what `run_workflow` does itself, opening and writing."""
+    """Stand for what `run_workflow` does itself: opening, writing, reporting."""
 
 
 def figures_folder(store: Path) -> Path:
     """Return the folder of a store's pictures: ``pbmc.zarr`` -> ``pbmc_figures``."""
     return store.with_name(f"{store.stem}_figures")
+
+
+def report_path(store: Path) -> Path:
+    """Return the page of a store: ``pbmc.zarr`` -> ``pbmc_report.html``."""
+    return store.with_name(f"{store.stem}_report.html")
 
 
 class _Progress:

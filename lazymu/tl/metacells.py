@@ -8,7 +8,7 @@ from lazymu import keys
 from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.stream.threads import one_native_thread
-from lazymu.tl.grouping import codes_and_names
+from lazymu.tl.grouping import codes_and_categories
 from lazymu.typing import Float64s, Int64s
 
 TRAINING_CELLS = 64
@@ -61,7 +61,7 @@ def _codes_of_column(mdata: MuData, groupby: str) -> Int64s:
         known = ", ".join(map(str, mdata.obs.columns)) or "none"
         rule, fix = f"columns of obs are: {known}", "name one, or run mdata.pull_obs() first"
         raise MissingResultError(explain("groupby", repr(groupby), rule, fix))
-    return codes_and_names(mdata.obs[groupby])[0].copy()
+    return codes_and_categories(mdata.obs[groupby])[0].copy()
 
 
 def _embedding(mdata: MuData, use_rep: str | None) -> Float64s:

@@ -21,9 +21,9 @@ from lazymu.genomics.links import (
     link_scores,
     unit_rows,
 )
-from lazymu.pp.batch_moments import GroupSumsReducer
 from lazymu.pp.raw_counts import raw_counts
 from lazymu.stream import LazyMatrix, matrix_sums, run_pass
+from lazymu.stream.group_moments import GroupMomentsReducer
 from lazymu.stream.steps import Log1p, ScaleRows
 from lazymu.stream.sums import cell_sums
 from lazymu.tl.metacells import metacell_codes
@@ -228,10 +228,10 @@ def means_of(
     features = matrix_sums(counts).features
     chosen = counts if np.array_equal(rows, np.arange(counts.shape[0])) else counts[rows]
     sizes = np.bincount(codes)
-    reducer = GroupSumsReducer(codes, len(sizes), counts.shape[1])
-    (sums,) = run_pass(normalised(chosen), reducer, label=f"means of {len(sizes)} groups")
+    reducer = GroupMomentsReducer(codes, len(sizes), counts.shape[1], squares=False)
+    (moments,) = run_pass(normalised(chosen), reducer, label=f"means of {len(sizes)} groups")
     mean_counts = features.total / max(counts.shape[0], 1)
-    return (sums / sizes[:, None]).T, features.nnz >= min_cells, mean_counts
+    return (moments.total / sizes[:, None]).T, features.nnz >= min_cells, mean_counts
 
 
 def normalised(counts: LazyMatrix) -> LazyMatrix:

@@ -73,7 +73,8 @@ def lsi(
     Writes ``obsm["X_lsi"]`` (obs, k), ``varm["LSI"]`` (var, k; 0 for features not used) and
     ``uns["lsi"]`` with `stdev` (``S / sqrt(n_obs - 1)``), `depth_corr` (Pearson correlation of
     each component with ``log1p`` of the cells' total counts), `residuals`
-    (``|X'X v - s^2 v| / s^2``), `n_passes` and, with ``drop``, `dropped` (their numbers from 0).
+    (``|X'X v - s^2 v| / s^2``), `n_passes` and, with ``drop``, `dropped` (their numbers from 0) and
+    `dropped_depth_corr`.
 
     Passes over X: one where the matrix takes at most a third of the memory limit (8 bytes a
     nonzero); then those components that stand out of the noise are good to about 1e-4, all of them
@@ -121,7 +122,9 @@ def lsi(
         "n_passes": svd.n_passes,
     }
     if drop is not None:
-        modality.uns[keys.UNS_LSI]["dropped"] = np.setdiff1d(np.arange(n_comps), kept)
+        dropped = np.setdiff1d(np.arange(n_comps), kept)
+        modality.uns[keys.UNS_LSI]["dropped"] = dropped
+        modality.uns[keys.UNS_LSI]["dropped_depth_corr"] = depth_corr[dropped]
 
 
 def embedding(U: Floats, kept: Array, moments: tuple[Float64s, Float64s] | None) -> Floats:

@@ -1,0 +1,1 @@
+"""The parts of the page, one a file: from the subject to what is shown and what is missing."""
