@@ -352,6 +352,27 @@ class Modality:
         """Write to ``.h5ad`` or ``.zarr``, streaming; options are `io.write_elements`'s."""
         write_elements(self.to_elements(), path, overwrite=overwrite, **options)
 
+    def store_by_feature(self) -> None:
+        """Keep the stored counts of `X` once more, feature by feature, beside their store.
+
+        Reading some features (:func:`lazymu.get.obs_df`, plots) then reads these alone, and
+        ``tl.rank_genes_groups(method="wilcoxon")`` the values once, whatever the memory limit. The
+        copy, about as large as the counts, stands in ``<store>.lazymu``, and is used as long as the
+        store's counts are the same: also after filters and transforms, and by other processes.
+        Remove the folder to be rid of it.
+
+        Passes over X: one to count, and one for each third of the memory limit that all counts
+        take.
+
+        Raises
+        ------
+        ArgumentError
+            If the counts stand in no local store that lazymu wrote.
+        """
+        from lazymu.stream.by_feature import store_by_feature
+
+        store_by_feature(self.X)
+
     def to_anndata(self) -> ad.AnnData:
         """Return an AnnData in memory, `X` with its transforms. One pass for each matrix.
 

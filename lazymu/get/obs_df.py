@@ -55,7 +55,8 @@ def obs_df(
 
     Notes
     -----
-    Passes over X: one where a feature is asked for, whatever their number, else none.
+    Passes over X: one where a feature is asked for, whatever their number, else none. After
+    ``data.store_by_feature()``, only the values of these features are read.
 
     Examples
     --------

@@ -244,15 +244,17 @@ class LazyMatrix:
         return gather(self)
 
     def toarray(self) -> Array:
-        """Return the values as a dense array. One pass.
+        """Return the values as a dense array. One pass, or of selected columns kept by feature.
 
         Raises
         ------
         MemoryLimitError
             If the result exceeds the memory limit.
         """
+        from lazymu.stream.by_feature import picked  # which makes lazy matrices
+
         self._check_room(self.size * self.dtype.itemsize, "as a dense array")
-        return gather_dense(self)
+        return gather_dense(picked(self))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: FBT001 - NumPy's
         values = self.toarray()

@@ -14,6 +14,8 @@ import numpy as np
 from lazymu.errors import MemoryLimitError, explain
 from lazymu.settings import settings
 from lazymu.stream import Block, LazyMatrix, Reducer, run_pass
+from lazymu.stream.by_feature import bytes_per_value as copied_bytes
+from lazymu.stream.by_feature import picked
 from lazymu.stream.plan import working_bytes
 from lazymu.stream.sums import feature_sums
 from lazymu.typing import Array, Float64s, Int64s
@@ -61,12 +63,13 @@ def rank_features(
 def _rank_tile(
     tile: LazyMatrix, groups: Int64s, counts: Int64s, n_groups: int, reference: int | None
 ) -> FeatureRanks:
-    """Return the ranks of a run of features: one pass."""
+    """Return the ranks of a run of features: one pass, over these alone where kept by feature."""
     from lazymu.kernels.ranks import column_sums
 
     n_bytes = bytes_per_value(tile) * gathered_values(tile)
     columns: Columns
-    (columns,) = run_pass(tile, ColumnsReducer(groups, tile, n_bytes), label="rank features")
+    reducer = ColumnsReducer(groups, tile, n_bytes)
+    (columns,) = run_pass(picked(tile), reducer, label="rank features")
     wanted, all_groups = (n_groups, tile.shape[1]), (len(counts), tile.shape[1])
     found = FeatureRanks(
         np.zeros(wanted), np.zeros(wanted), np.zeros(all_groups), np.zeros(all_groups, np.int64)
@@ -155,8 +158,11 @@ class ColumnsReducer(Reducer[list[Columns], Columns]):
 
 
 def bytes_per_value(matrix: LazyMatrix) -> int:
-    """Return what one gathered value takes: value and group, in its piece and in its place."""
-    return 2 * (matrix.dtype.itemsize + 4)
+    """Return what one gathered value takes: value and group, in its piece and in its place.
+
+    Where features are kept beside the store, they are also held as these are read.
+    """
+    return 2 * (matrix.dtype.itemsize + 4) + copied_bytes(matrix.source)
 
 
 def feature_tiles(matrix: LazyMatrix) -> list[slice]:

@@ -124,7 +124,8 @@ def rank_genes_groups(
     Passes over X: one for a t-test, and for ``logreg``, which counts the values in another one
     where only their bound is known and exceeds the limit. For ``wilcoxon`` one for each run of
     features whose nonzero values, 16 bytes each, fit half of the memory limit, and one to count
-    them where that is not known.
+    them where that is not known; after ``data.store_by_feature()``, each run reads its own values
+    alone.
 
     Memory: 24 bytes for each group, feature and thread; for ``wilcoxon``, the memory limit.
     ``logreg`` holds all values of the cells that take part, 8 bytes for each nonzero float32, twice
