@@ -43,7 +43,9 @@ NAMESPACES = {
     "lazymu.atac.tl": "Chromatin accessibility: analysis",
     "lazymu.prot.pp": "Proteins",
     "lazymu.pl": "Plots",
+    "lazymu.atac.pl": "Chromatin accessibility: plots",
     "lazymu.get": "Tables out of containers",
+    "lazymu.report": "Report",
     "lazymu.datasets": "Simulated data",
 }
 """Modules whose public names are documented, with the titles of their sections."""
