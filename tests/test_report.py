@@ -366,7 +366,7 @@ def test_write_report__annotation_alone(tmp_path: Path) -> None:
     ad.AnnData(obs=obs, obsm={"X_umap": np.array([[0, 1], [1, 1], [np.nan, 0]])}).write_h5ad(bare)
     found = parsed(write_report(bare, tmp_path / "bare.html"))
     assert found.data["n"] == 2
-    assert "1 cells have no coordinates" in found.said("cells")
+    assert "Cells without coordinates: 1." in found.said("cells")
     assert "none, as it has no X" in found.said("cells")
     (leiden,) = found.data["columns"]
     assert sorted(unpacked(leiden["values"]).tolist()) == [0, MISSING]

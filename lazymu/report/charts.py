@@ -13,7 +13,7 @@ from lazymu.report.numbers import short
 from lazymu.typing import Float64s, Int64s
 
 WIDTH, HEIGHT = 360, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 36
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -67,7 +67,8 @@ def histogram(now: Int64s, before: Distribution, title: str, x_name: str) -> Htm
     limits = [float(limit) for limit in before.limits if np.isfinite(limit)]
     low, high = float(edges[0]), float(edges[-1])
     reach = [limit for limit in limits if limit > 0 or not log]
-    x = horizontal(min([low, *reach]), max([high, *reach]), log=log)
+    one_each = not log and bool(np.all(np.diff(edges) == 1.0))
+    x = horizontal(min([low, *reach]), max([high, *reach]), log=log, whole=one_each)
     y = vertical(0.0, float(max(1, *before.counts, *now)))
     places = [x.place(float(edge)) for edge in edges]
     marks = [

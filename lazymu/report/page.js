@@ -4,6 +4,7 @@
   const MISSING = 255;
   const LEVELS = 254;
   const MOST_LABELS = 40;
+  const MOST_SPREAD = 0.75;
   // Nine colours of viridis, between which numbers are shown.
   const RAMP = ["#440154", "#482878", "#3e4a89", "#31688e", "#26838f", "#1f9d8a", "#6cce5a", "#b6de2b", "#fee825"];
   const root = document.documentElement;
@@ -67,6 +68,11 @@
   };
 
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
+  const spread = (values) => {
+    const middle = median(Array.from(values));
+    return median(Array.from(values, (value) => Math.abs(value - middle)));
+  };
 
   // The height nearest to y at which a name of this width touches none that is written.
   const free = (taken, x, y, half, line) => {
@@ -169,8 +175,11 @@
       context.strokeStyle = variable("--paper");
       context.fillStyle = variable("--ink");
       const taken = [];
+      const whole = spread(this.points.x) + spread(this.points.y);
       labels.forEach((label, code) => {
         if (!xs[code].length || (this.alone >= 0 && this.alone !== code)) return;
+        // What lies all over the picture has no place to be named at.
+        if (labels.length > 1 && spread(xs[code]) + spread(ys[code]) > MOST_SPREAD * whole) return;
         const text = label.length > 18 ? `${label.slice(0, 17)}…` : label;
         const half = context.measureText(text).width / 2 + 2;
         const x = Math.min(pixels - half, Math.max(half, margin + median(xs[code]) * scale));

@@ -134,7 +134,7 @@ def _about(subject: Subject, name: str, n_placed: int, n_drawn: int) -> str:
             "seed that keeps rare clusters; numbers beside the categories are of all cells."
         )
     if n_placed < n_cells:
-        text += f" {whole(n_cells - n_placed)} cells have no coordinates."
+        text += f" Cells without coordinates: {whole(n_cells - n_placed)}."
     return text + " A click on a category shows it alone."
 
 

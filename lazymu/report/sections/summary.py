@@ -75,9 +75,10 @@ def _clusterings(subject: Subject) -> list[Html]:
     if found is None or not len(found):
         return []
     rows = [
-        (row["key"], short(row["resolution"]), whole(row["n_clusters"]), short(row["ari"]))
+        [row["key"], short(row["resolution"]), whole(row["n_clusters"]), short(row["ari"])]
         for _, row in found.iterrows()
     ]
-    known = f"ARI with {subject.run.truth}" if subject.run.truth else "ARI"
-    header = ("column", "resolution", "clusters", known)
+    header = ["column", "resolution", "clusters", f"ARI with {subject.run.truth}"]
+    if found["ari"].isna().all():
+        header, rows = header[:3], [row[:3] for row in rows]
     return [table(header, rows, caption="Clusterings", class_="numbers")]
