@@ -16,6 +16,8 @@ from tests.conftest import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 MOST_BYTES = 600_000
+PICTURES = {"citeseq": 4, "cluster": 0, "convert": 0, "mofa": 1, "quickstart": 4}
+"""How many each notebook shows at least."""
 
 pytestmark = [
     # mudata and anndata announce changes of their own defaults, and deprecate their own parts.
@@ -77,8 +79,38 @@ def test_citeseq__proteins_mark_the_clusters_of_their_cell_types(
     assert lazymu.read(tmp_path / "citeseq.h5mu").shape == mdata.shape
 
 
+def test_mofa__factors_tell_the_cell_types_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run("mofa.ipynb")
+    assert found["mdata"].uns["mofa"]["params"]["engine"] == "lazymu"
+    assert 0.8 < found["ari"] <= 1
+    assert found["variance"].to_numpy().max() > 1
+
+
+def test_convert__the_same_counts_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run("convert.ipynb")
+    assert found["same"]
+    assert found["joined"].n_obs == 2 * found["eager"].n_obs
+    assert (tmp_path / "normalised.h5mu").exists()
+
+
+@pytest.mark.slow
+def test_cluster__clusters_are_those_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run("cluster.ipynb")
+    assert found["ari"] > 0.99
+    assert found["pca"] < 1e-3
+
+
 def test_notebooks__are_found() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["citeseq.ipynb", "quickstart.ipynb"]
+    assert [path.stem for path in NOTEBOOKS] == list(PICTURES)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -89,7 +121,8 @@ def test_notebooks__outputs_are_of_one_run_and_small(path: Path) -> None:
     kinds = {output["output_type"] for output in outputs}
     assert kinds <= {"stream", "display_data", "execute_result"}
     assert {output["name"] for output in outputs if "name" in output} <= {"stdout"}
-    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 4
+    pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+    assert pictures >= PICTURES[path.stem]
     text = path.read_text()
     assert len(text) < MOST_BYTES
     for place in ("/home/", "/tmp/", "/work/", "site-packages"):

@@ -353,21 +353,12 @@ class Modality:
         write_elements(self.to_elements(), path, overwrite=overwrite, **options)
 
     def store_by_feature(self) -> None:
-        """Keep the stored counts of `X` once more, feature by feature, beside their store.
+        """Keep the stored counts of `X` once more, by feature, beside their store.
 
-        Reading some features (:func:`lazymu.get.obs_df`, plots) then reads these alone, and
-        ``tl.rank_genes_groups(method="wilcoxon")`` the values once, whatever the memory limit. The
-        copy, about as large as the counts, stands in ``<store>.lazymu``, and is used as long as the
-        store's counts are the same: also after filters and transforms, and by other processes.
-        Remove the folder to be rid of it.
-
-        Passes over X: one to count, and one for each third of the memory limit that all counts
-        take.
-
-        Raises
-        ------
-        ArgumentError
-            If the counts stand in no local store that lazymu wrote.
+        Single features (:func:`lazymu.get.obs_df`, plots) are then read at once, and Wilcoxon's test
+        reads each value once. The copy, in ``<store>.lazymu``, is used while the counts are the
+        same. Passes over X: one, and one for each third of the memory limit that counts take. An
+        ArgumentError says that the counts stand in no local store that lazymu wrote.
         """
         from lazymu.stream.by_feature import store_by_feature
 
