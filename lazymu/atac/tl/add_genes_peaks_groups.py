@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lazymu import keys
+from lazymu.atac.peaks import peak_annotation_of
 from lazymu.containers import Modality, MuData, as_modality
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.typing import Array
@@ -91,10 +92,7 @@ def annotation_of(modality: Modality, columns: list[str]) -> pd.DataFrame:
         If it knows none of the peaks.
     """
     argument = f"uns[{keys.ATAC!r}][{keys.PEAK_ANNOTATION!r}]"
-    if not has_annotation(modality):
-        rule, fix = "genes of peaks are taken from it", "add the table of peaks and genes first"
-        raise MissingResultError(explain(argument, "missing", rule, fix))
-    table = modality.uns[keys.ATAC][keys.PEAK_ANNOTATION]
+    table = peak_annotation_of(modality)
     for column in (keys.PEAK, *columns):
         if column not in table:
             got = f"with columns {', '.join(map(str, table.columns))}"
