@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from lazymu import keys
 from lazymu.containers import Modality
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.stream import LazyMatrix, RowPieces, RowReducer, run_pass
@@ -56,12 +57,12 @@ def peaks_of(mod: Modality, peaks: pd.Index, gene: str, average: Average) -> dic
     MissingResultError
         If there is no annotation, or it knows no peak of the gene that is in the data.
     """
-    annotation = mod.uns.get("atac", {}).get("peak_annotation")
+    annotation = mod.uns.get(keys.ATAC, {}).get(keys.PEAK_ANNOTATION)
     if not isinstance(annotation, pd.DataFrame):
         rule = "it is no feature, and uns['atac']['peak_annotation'] says no gene's peaks"
         raise MissingResultError(explain("color", repr(gene), rule, "annotate the peaks first"))
     rows = annotation.loc[annotation.index == gene]
-    positions = peaks.get_indexer_for(pd.Index(rows["peak"], dtype=object))
+    positions = peaks.get_indexer_for(pd.Index(rows[keys.PEAK], dtype=object))
     rows, positions = rows[positions >= 0], positions[positions >= 0].astype(np.int64)
     if not len(rows):
         rule = "it is no feature, and no peak here is annotated with such a gene"
@@ -69,7 +70,7 @@ def peaks_of(mod: Modality, peaks: pd.Index, gene: str, average: Average) -> dic
     if average == "total":
         return {f"{gene} (all peaks)": np.unique(positions)}
     if average == "peak_type":
-        types = rows["peak_type"].astype(str).to_numpy()
+        types = rows[keys.PEAK_TYPE].astype(str).to_numpy()
         return {
             f"{gene} ({one} peaks)": np.unique(positions[types == one])
             for one in dict.fromkeys(types)
