@@ -96,7 +96,7 @@ def test_concat__is_anndatas(join: Any, kind: str) -> None:
     joined = lazymu.concat(lazy(adatas), join=join)
     expected = in_memory(adatas, join=join, label="sample", merge="same")
     assert_joined(joined, expected)
-    assert joined.X.dtype == expected.X.dtype
+    assert joined.X.dtype == adatas[0].X.dtype  # anndata 0.13 widens where it fills with NaN
     np.testing.assert_array_equal(joined.obsm["X_pca"], expected.obsm["X_pca"])
     np.testing.assert_array_equal(
         dense(joined.layers["counts"]), np.nan_to_num(dense(expected.layers["counts"]))

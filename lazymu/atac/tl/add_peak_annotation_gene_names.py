@@ -90,7 +90,7 @@ def with_names(table: pd.DataFrame, gene_names: pd.DataFrame, join_on: str) -> p
         known = ", ".join(map(str, gene_names.columns)) or "none"
         rule = f"columns of gene_names are: {known}"
         raise MissingResultError(explain("join_on", repr(join_on), rule, "name one of them"))
-    names = pd.Series(gene_names.index, index=pd.Index(gene_names[join_on]), dtype=object)
+    names = pd.Series(gene_names.index.astype(str), index=pd.Index(gene_names[join_on]))
     if not table.index.isin(names.index).any():
         named = bool(table.index.isin(gene_names.index).any())
         return table.rename_axis(keys.GENE_NAME) if named else table

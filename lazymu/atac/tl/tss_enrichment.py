@@ -21,7 +21,7 @@ def tss_enrichment(
     extend_downstream: int = 1000,
     n_tss: int = 2000,
     return_tss: bool = True,
-    random_state: RandomState = None,
+    random_state: RandomState = 0,
     barcodes: str | None = None,
 ) -> pd.DataFrame | None:
     r"""Score how much more fragments cover transcription start sites (TSS) than around them.

@@ -168,7 +168,7 @@ def _column_entry(subject: Subject, column: Column, drawn: Int64s) -> _Picked:
     used = used_categories(values)
     labels = [str(one) for one in used.categories]
     counts = np.bincount(used.codes[used.codes >= 0], minlength=len(labels))
-    codes = np.where(used.codes < 0, MISSING, used.codes).astype(np.uint8)
+    codes = np.where(used.codes < 0, MISSING, used.codes.astype(np.int64)).astype(np.uint8)
     data = {
         "kind": "categories",
         "labels": labels,
