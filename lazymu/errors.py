@@ -76,3 +76,7 @@ class MissingPackageError(LazyMuError, ImportError):
 
 class MissingFileError(LazyMuError, FileNotFoundError):
     """A path to read from does not exist."""
+
+
+class ClusterLostError(LazyMuError, ConnectionError):
+    """The scheduler of a Dask cluster, or too many of its workers, are gone."""

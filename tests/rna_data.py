@@ -16,7 +16,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 from lazymu.settings import settings
-from lazymu.stream import passes
+from lazymu.stream import folds
 from lazymu.stream.plan import BYTES_PER_ROW, BYTES_PER_VALUE
 from tests.conftest import make_counts
 
@@ -97,5 +97,5 @@ def small_blocks(
         settings.override(memory_limit=limit, n_threads=n_threads, progress=False),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(passes, "BLOCKS_PER_TASK", 2)  # so that partial results are merged
+        patch.setattr(folds, "BLOCKS_PER_TASK", 2)  # so that partial results are merged
         yield

@@ -16,7 +16,8 @@ import numpy as np
 from lazymu.graph.inverted import InvertedSearch
 from lazymu.graph.scan import NOBODY, Asked, Scanned, Stored, chosen, merge, scan
 from lazymu.graph.search import BLOCK_CELLS, Near, NeighborLists
-from lazymu.stream.compute import compute, held, n_parallel, task
+from lazymu.stream.cluster import workers
+from lazymu.stream.compute import compute, held, task
 from lazymu.typing import Float64s, Floats, Ints
 
 SHARDS_PER_TASK_SLOT = 2
@@ -45,7 +46,7 @@ class ShardedSearch(InvertedSearch):
     def __init__(self, X: Floats, scale: Float64s, random_state: int | None) -> None:
         super().__init__(X, scale, random_state)
         bounds = self._partition.bounds
-        n_shards = SHARDS_PER_TASK_SLOT * n_parallel()
+        n_shards = SHARDS_PER_TASK_SLOT * workers().n_tasks
         n_shards = max(1, min(n_shards, len(X) // SMALLEST_SHARD, len(bounds) - 1))
         marks = np.linspace(0, len(X), n_shards + 1)
         self._edges = np.unique(np.searchsorted(bounds, marks))
@@ -68,7 +69,7 @@ class ShardedSearch(InvertedSearch):
 
     def blocks(self) -> Iterator[Ints]:
         """Yield the cells, some of every shard at a time, so that all workers are asked."""
-        n_blocks = -(-len(self._X) // (BLOCK_CELLS * n_parallel()))
+        n_blocks = -(-len(self._X) // (BLOCK_CELLS * workers().n_tasks))
         ends = self._partition.bounds[self._edges]
         shards = np.split(self._partition.cells, ends[1:-1])
         parts = [np.array_split(cells, n_blocks) for cells in shards]

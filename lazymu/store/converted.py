@@ -15,7 +15,7 @@ import numpy as np
 
 from lazymu.store.arrays import Layout
 from lazymu.store.roots import StoredArray, ZarrRoot
-from lazymu.store.sources import CSRSource, MatrixSource, Origin
+from lazymu.store.sources import CSRSource, MatrixSource, Origin, window
 from lazymu.store.writers import CSRWriter, write_all
 from lazymu.typing import CSR, Int64s
 
@@ -66,6 +66,10 @@ class ConvertedSource(ABC):
     @property
     def indptr(self) -> Int64s:
         return self.prepare().indptr
+
+    def window(self, first: int, stop: int) -> MatrixSource:
+        """Return rows ``first`` to ``stop`` as they stand in the temporary folder."""
+        return window(self.prepare(), first, stop)
 
     def read(self, start: int, stop: int) -> CSR:
         return self.prepare().read(start, stop)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from lazymu.store.sources import MatrixSource, Origin
+from lazymu.store.sources import MatrixSource, Origin, window
 from lazymu.typing import CSR, Int64s
 
 
@@ -38,6 +38,14 @@ class SideBySide:
             values += np.where(rows >= 0, np.diff(source.indptr)[rows], 0)
         return np.concatenate([[0], np.cumsum(values)])
 
+    def window(self, first: int, stop: int) -> SideBySide:
+        """Return rows ``first`` to ``stop``, with what the sources have of them."""
+        parts = [
+            _window_of(source, rows[first:stop])
+            for source, rows in zip(self._sources, self._rows, strict=True)
+        ]
+        return SideBySide([part for part, _ in parts], [rows for _, rows in parts])
+
     def read(self, start: int, stop: int) -> CSR:
         pieces = [
             _read_matched(source, rows[start:stop])
@@ -46,6 +54,13 @@ class SideBySide:
         X: CSR = sp.hstack(pieces, format="csr", dtype=self.dtype)
         X.has_canonical_format = True
         return X
+
+
+def _window_of(source: MatrixSource, rows: Int64s) -> tuple[MatrixSource, Int64s]:
+    """Return the run of a source in which some rows stand, and where in it; -1 where nowhere."""
+    present = rows[rows >= 0]
+    first, stop = (int(present.min()), int(present.max()) + 1) if len(present) else (0, 0)
+    return window(source, first, stop), np.where(rows >= 0, rows - first, -1)
 
 
 def _read_matched(source: MatrixSource, rows: Int64s) -> CSR:

@@ -150,6 +150,13 @@ class CSRSource:
             raise DamagedFileError(explain("X", got, rule, "write the file again"))
         return indptr
 
+    def window(self, first: int, stop: int) -> CSRSource:
+        """Return the rows ``first`` to ``stop``, with their offsets alone."""
+        shape = (stop - first, self.shape[1])
+        part = CSRSource(self._data, self._indices, self._indptr_handle, shape, self.origin)
+        part._indptr = self.indptr[first : stop + 1]
+        return part
+
     def read(self, start: int, stop: int) -> CSR:
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
         return canonical_csr(
@@ -214,6 +221,12 @@ class MemorySource:
         offsets: Int64s = self._X.indptr.astype(np.int64)
         return offsets
 
+    def window(self, first: int, stop: int) -> MemorySource:
+        """Return the rows ``first`` to ``stop``."""
+        part = MemorySource(self._X[first:stop])
+        part.origin = self.origin
+        return part
+
     def read(self, start: int, stop: int) -> CSR:
         if self.is_dense:
             return dense_to_csr(self._X[start:stop])
@@ -222,3 +235,28 @@ class MemorySource:
         return assemble_csr(
             self._X.data[lo:hi], self._X.indices[lo:hi], offsets, (stop - start, self.shape[1])
         )
+
+
+class Window:
+    """A run of rows of a source."""
+
+    def __init__(self, source: MatrixSource, first: int, stop: int) -> None:
+        self._source, self._first = source, first
+        self.shape = (stop - first, source.shape[1])
+        self.dtype, self.is_dense, self.origin = source.dtype, source.is_dense, source.origin
+
+    @property
+    def indptr(self) -> Int64s:
+        return self._source.indptr[self._first : self._first + self.shape[0] + 1]
+
+    def read(self, start: int, stop: int) -> CSR:
+        return self._source.read(self._first + start, self._first + stop)
+
+
+def window(source: MatrixSource, first: int, stop: int) -> MatrixSource:
+    """Return the rows ``first`` to ``stop`` of a source, small when pickled.
+
+    Sources that hold something for each of their rows have a `window` of their own.
+    """
+    own = getattr(source, "window", None)
+    return Window(source, first, stop) if own is None else own(first, stop)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import dask.base
@@ -12,9 +14,15 @@ import dask.config
 import dask.threaded
 from dask.delayed import delayed
 
+from lazymu.errors import ClusterLostError, explain
 from lazymu.settings import settings
+from lazymu.stream.cluster import active_client, scheduler_is_set
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.threads import one_native_thread
+
+_stage: ContextVar[str] = ContextVar("stage", default="")
+ATTEMPTS = 4
+"""Times that work is done over whose operands were lost with a worker."""
 
 
 def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
@@ -22,59 +30,81 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
 
     They run on the scheduler that is set: an active `dask.distributed.Client`, one set by
     `dask.config`, else threads.
+
+    Raises
+    ------
+    ClusterLostError
+        If the scheduler is gone, or a task has taken several workers down.
     """
     use_one_arena()
+    if active_client() is not None:
+        return _compute_remotely(tasks)
     with one_native_thread():
         results: tuple[Any, ...] = dask.base.compute(*tasks, **_threads_or_nothing())
     return results
 
 
+def _compute_remotely(tasks: Sequence[Any]) -> tuple[Any, ...]:
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+    from distributed.comm.core import CommClosedError
+
+    # An operand in the graph is kept by the scheduler, which sends it again where a worker is lost.
+    quiet = {"distributed.admin.large-graph-warning-threshold": "4GB"}
+    try:
+        with dask.config.set(quiet):
+            results: tuple[Any, ...] = dask.base.compute(*tasks)
+    except KilledWorker as error:
+        rule = f"workers died again and again while they worked on it ({_first_line(error)})"
+        fix = "give workers more memory or fewer threads, or lower lazymu.settings.memory_limit"
+        raise ClusterLostError(explain("task", repr(error.task), rule, fix)) from error
+    except (FutureCancelledError, CommClosedError) as error:
+        rule = f"the connection to its scheduler is lost ({_first_line(error)})"
+        fix = "start it again and repeat the step; `lazymu run --resume` goes on where it was"
+        raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
+    return results
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def named_stage(label: str) -> Iterator[None]:
+    """Call the tasks that are made within a ``with`` block by a stage's name, too."""
+    token = _stage.set(label)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
+
+
 def task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the delayed result of a function; the task is called by ``name`` and a number."""
-    key = f"{name.replace(' ', '-')}-{uuid.uuid4().hex}"
-    return delayed(function)(*arguments, dask_key_name=key)
+    """Return the delayed result of a function; its key is the stage, ``name`` and a number."""
+    words = re.sub(r"[\W_]+", "-", f"{_stage.get()} {name}").strip("-")
+    return delayed(function)(*arguments, dask_key_name=f"{words}-{uuid.uuid4().hex}")
 
 
-def n_parallel() -> int:
-    """Return how many tasks run at the same time, on the cluster or in this process."""
-    client = _client()
-    return settings.n_threads if client is None else sum(client.nthreads().values())
+def operand(value: Any) -> Any:
+    """Return a value that many tasks of one `compute` take: it goes to each worker once."""
+    return delayed(value, traverse=False, pure=False)
 
 
 def held(values: Sequence[Any]) -> list[Any]:
-    """Return large values as tasks take them: those of a cluster are sent to its workers, once."""
-    client = _client()
+    """Return large values that tasks of several `compute` take: on a cluster, its workers' own.
+
+    What a worker holds is lost with it: make such tasks within :func:`recovering`.
+    """
+    client = active_client()
     if client is None:
-        return [delayed(value, traverse=False, pure=False) for value in values]
+        return [operand(value) for value in values]
     futures: list[Any] = client.scatter(list(values), hash=False)
     return futures
 
 
-def _client() -> Any:
-    """Return the client of the active cluster, None where tasks run on this machine."""
-    if not _scheduler_is_set():
-        return None
-    from distributed import get_client
-
-    try:
-        return get_client()
-    except ValueError:  # a scheduler set by dask.config, without a cluster
-        return None
-
-
 def _threads_or_nothing() -> dict[str, Any]:
     """Return the thread pool's size where no other scheduler has been chosen."""
-    if _scheduler_is_set():
+    if scheduler_is_set():
         return {}
     # By its name Dask would look for a client first, and import distributed for it.
     return {"scheduler": dask.threaded.get, "num_workers": settings.n_threads}
-
-
-def _scheduler_is_set() -> bool:
-    """Return whether a scheduler is set or a client active; who has one has imported its package.
-
-    To ask Dask alone would import distributed, which takes longer than a pass over small data.
-    """
-    if "distributed" not in sys.modules and dask.config.get("scheduler", None) is None:
-        return False
-    return dask.base.get_scheduler() is not None

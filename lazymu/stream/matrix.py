@@ -13,7 +13,13 @@ import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, MemoryLimitError, explain
 from lazymu.settings import settings
-from lazymu.store.sources import MatrixSource, MemorySource, assemble_csr, dense_to_csr
+from lazymu.store.sources import (
+    MatrixSource,
+    MemorySource,
+    assemble_csr,
+    dense_to_csr,
+    window,
+)
 from lazymu.stream.axis_reducers import axis_extreme, axis_sum
 from lazymu.stream.cache import SumsCache
 from lazymu.stream.columns import ColumnPicker
@@ -178,6 +184,15 @@ class LazyMatrix:
             _cache=SumsCache(parent=self.cache, rows=rows, cols=cols),
         )
 
+    def part(self, start: int, stop: int) -> LazyMatrix:
+        """Return rows ``start`` to ``stop``, with what is needed to read these alone."""
+        rows = None if self.rows is None else self.rows[start:stop]
+        first, last = (start, stop) if rows is None else _range_of(rows)
+        if rows is not None:
+            rows = None if np.array_equal(rows, np.arange(first, last)) else rows - first
+        steps = tuple(step.take_rows(slice(start, stop)) for step in self.steps)
+        return LazyMatrix(window(self.source, first, last), rows, self.cols, steps)
+
     # --- values ----------------------------------------------------------------------------------
 
     def load(self, start: int, stop: int) -> CSR:
@@ -307,6 +322,11 @@ def as_positions(key: Any, length: int, *, axis: int) -> Int64s | None:
             explain("index", got, f"axis {axis} has {length} entries", "stay within them")
         )
     return np.where(positions < 0, positions + length, positions)
+
+
+def _range_of(rows: Int64s) -> tuple[int, int]:
+    """Return the first of some rows, and the one after the last."""
+    return (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
 
 
 def compose(outer: Int64s | None, inner: Int64s | None) -> Int64s | None:

@@ -1,7 +1,7 @@
 """Progress of passes: who watches, and what a running pass tells.
 
-A watcher (a progress bar, a log, a test) is called with a :class:`Tick` after each block. Blocks
-that run in another process tell nothing here; there the scheduler's own display does.
+A watcher (a progress bar, a log, a test) is called with a :class:`Tick` after each block. Dask's
+workers tell of their blocks under `TOPIC`, to which :mod:`lazymu.stream.cluster` listens.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Tick:
         return (self.n_values - self.done_values) / max(self.values_per_second, 1e-9)
 
 
+TOPIC = "lazymu-blocks"
 Watcher = Callable[[Tick], None]
 _watchers: list[Watcher] = []
 _running: dict[str, Tick] = {}
@@ -71,14 +72,27 @@ def reporting(token: str, label: str, n_blocks: int, n_values: int) -> Iterator[
 
 
 def advance(token: str, n_values: int) -> None:
-    """Note one block done; does nothing in a process where the pass was not announced."""
+    """Note one block done; a worker tells the process where the pass was announced."""
     with _lock:
         tick = _running.get(token)
-        if tick is None:
+        if tick is not None:
+            # What was lost with a worker is done twice.
+            tick.done_blocks = min(tick.done_blocks + 1, tick.n_blocks)
+            tick.done_values = min(tick.done_values + n_values, tick.n_values)
+            _tell(tick)
             return
-        tick.done_blocks += 1
-        tick.done_values += n_values
-        _tell(tick)
+    if "distributed.worker" in sys.modules:
+        _tell_client(token, n_values)
+
+
+def _tell_client(token: str, n_values: int) -> None:
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:  # not within a task: what is announced here has ended
+        return
+    worker.log_event(TOPIC, (token, n_values))
 
 
 def _shows_bar() -> bool:

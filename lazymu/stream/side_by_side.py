@@ -28,6 +28,10 @@ class ValuesSource:
     def indptr(self) -> Int64s:
         return np.concatenate([[0], np.cumsum(self._matrix.row_values, dtype=np.int64)])
 
+    def window(self, first: int, stop: int) -> ValuesSource:
+        """Return rows ``first`` to ``stop``."""
+        return ValuesSource(self._matrix.part(first, stop))
+
     def read(self, start: int, stop: int) -> CSR:
         return self._matrix.load(start, stop)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -39,18 +40,32 @@ class StackedSource:
     def __init__(
         self, parts: Sequence[LazyMatrix], columns: Sequence[Columns], n_vars: int
     ) -> None:
-        self._rows = [LazyMatrix(part.source, part.rows) for part in parts]
         self._pick = _pickers(parts, columns)
-        self._offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
-        self.shape = (int(self._offsets[-1]), n_vars)
+        self._set_rows([LazyMatrix(part.source, part.rows) for part in parts], n_vars)
         self.dtype: np.dtype[Any] = np.result_type(*(part.source.dtype for part in parts))
         self.is_dense = all(part.source.is_dense for part in parts)
         self.origin = Origin(str(self.dtype), _common([p.source.origin.encoding for p in parts]))
 
+    def _set_rows(self, rows: list[LazyMatrix], n_vars: int) -> None:
+        self._rows = rows
+        self._offsets = np.cumsum([0, *(len(part) for part in rows)], dtype=np.int64)
+        self.shape = (int(self._offsets[-1]), n_vars)
+
+    def window(self, first: int, stop: int) -> StackedSource:
+        """Return rows ``first`` to ``stop``, with the parts that have some of them."""
+        bounds = np.clip(self._offsets, first, stop)
+        own = np.flatnonzero(np.diff(bounds))
+        part = copy(self)
+        part._pick = [self._pick[n] for n in own]
+        cuts = [(bounds[n] - self._offsets[n], bounds[n + 1] - self._offsets[n]) for n in own]
+        rows = [self._rows[n].part(int(lo), int(hi)) for n, (lo, hi) in zip(own, cuts, strict=True)]
+        part._set_rows(rows, self.shape[1])
+        return part
+
     @property
     def indptr(self) -> Int64s:
         """Offsets of the values that are read for each row: over all columns of its part."""
-        values = [part.row_values for part in self._rows]
+        values = [np.zeros(0, np.int64), *(part.row_values for part in self._rows)]
         return np.concatenate([[0], np.cumsum(np.concatenate(values), dtype=np.int64)])
 
     def read(self, start: int, stop: int) -> CSR:

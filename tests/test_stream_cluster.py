@@ -1,0 +1,229 @@
+"""Passes on the workers of a cluster: plans, tasks, names, progress and what is sent."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, GramDot, TDot
+from lazymu.settings import settings
+from lazymu.store.sources import CSRSource
+from lazymu.stream import LazyMatrix, Reducer, RowPieces, folds, passes, run_pass
+from lazymu.stream.axis_reducers import axis_extreme
+from lazymu.stream.cluster import WORKING_SHARE, workers
+from lazymu.stream.compute import compute, named_stage
+from lazymu.stream.passes import pass_plan
+from lazymu.stream.plan import plan_blocks
+from lazymu.stream.progress import Tick, watching
+from lazymu.stream.stacked import stack
+from lazymu.stream.steps import Log1p, ScaleRows
+from lazymu.stream.sums import SumsReducer
+from tests.cluster import running
+from tests.conftest import make_counts
+
+REDUCERS: dict[str, Any] = {
+    "sums": SumsReducer((90, 9)),
+    "moments": ColumnMoments(9),
+    "gram": Gram(9),
+    "scores": Dot(90, np.ones((9, 2)), np.zeros(2)),
+    "loadings": TDot(9, np.ones((90, 2))),
+    "products": GramDot(np.eye(9, 4), keep_scores=True),
+}
+
+
+def matrix() -> LazyMatrix:
+    return LazyMatrix(make_counts(90, 9)).with_steps(ScaleRows(np.linspace(1, 2, 90)), Log1p())
+
+
+@contextmanager
+def small_blocks(n_rows: int) -> Iterator[None]:
+    """Let a block have about so many rows of 9 values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "plan_blocks", partial(plan_blocks, max_values=9 * n_rows))
+        yield
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A cluster of two processes, which is nobody's default."""
+    with running(tmp_path_factory.mktemp("cluster")) as (_, client), client.as_current():
+        yield client
+
+
+# --- states --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reducer", REDUCERS.values(), ids=REDUCERS)
+def test_tree__tasks_leave_alone_what_they_are_given(reducer: Reducer[Any, Any]) -> None:
+    run, part = folds.Run((reducer,), "token"), folds.Part(matrix(), None)
+    a, b = (folds.fold(run, part.cut(*ends), np.array([0, 20, 45])) for ends in ((0, 45), (45, 90)))
+    before = pickle.dumps((a, b))
+    for _ in range(2):
+        (merged,) = folds.merge(run, [a, b])
+        assert pickle.dumps((a, b)) == before
+    (whole,) = folds.fold(run, part, np.array([0, 20, 45, 65, 90]))
+    found, expected = reducer.finalize(merged), reducer.finalize(whole)
+    for x, y in zip(flat(found), flat(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+def flat(values: Any) -> list[Any]:
+    if isinstance(values, RowPieces):
+        return [np.concatenate([piece for _, piece in values])]
+    if isinstance(values, tuple):
+        return [array for value in values for array in flat(value)]
+    return [values]
+
+
+@given(
+    n_obs=st.integers(0, 40),
+    n_rows=st.sampled_from([1, 3, 50]),
+    n_tasks=st.integers(1, 5),
+    order=st.sampled_from(["stored", "reversed", "permuted", "half"]),
+)
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_tree__is_the_chains(n_obs: int, n_rows: int, n_tasks: int, order: str) -> None:
+    X = make_counts(max(n_obs, 1), 7)[:n_obs]
+    rng = np.random.default_rng(0)
+    key = {
+        "stored": np.arange(n_obs),
+        "reversed": np.arange(n_obs)[::-1],
+        "permuted": rng.permutation(n_obs),
+        "half": np.arange(n_obs)[::2],
+    }[order]
+    selected = LazyMatrix(X)[key].with_steps(ScaleRows(rng.random(len(key))))
+    reducer = SumsReducer(selected.shape)
+    expected = run_pass(selected, reducer, label="test")[0]
+    stored = np.argsort(selected.rows, kind="stable")
+    part = folds.Part(selected[stored], stored)
+    with small_blocks(n_rows):
+        plan = pass_plan(part.matrix, [reducer])
+    with dask.config.set(scheduler="synchronous"):
+        ((state,),) = compute([folds.tree(folds.Run((reducer,), ""), part, plan, "t", n_tasks)])
+    for x, y in zip(flat(reducer.finalize(state)), flat(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12) if np.ndim(x) else None
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+
+def test_part__is_small_whatever_the_matrix() -> None:
+    X = sp.random(200_000, 5, density=0.2, format="csr", random_state=0)
+    source = CSRSource(X.data, X.indices, X.indptr, X.shape)
+    whole = LazyMatrix(source)[::2].with_steps(ScaleRows(np.ones(100_000)))
+    part = whole.part(50, 150)
+    np.testing.assert_array_equal(part.load(0, 100).toarray(), X[100:300:2].toarray())
+    part.source._data = part.source._indices = part.source._indptr_handle = None
+    assert len(pickle.dumps(part)) < 5_000
+    stacked = stack([LazyMatrix(source), LazyMatrix(source)], [None, None], 5)
+    cut = stacked.part(199_990, 200_010)
+    np.testing.assert_array_equal(
+        cut.load(0, 20).toarray(), np.vstack([X[-10:].toarray(), X[:10].toarray()])
+    )
+    assert cut.source.indptr[-1] == X[-10:].nnz + X[:10].nnz
+
+
+def test_tree__few_tasks_of_ten_million_cells() -> None:
+    """7,500 values a cell, as peaks have, on 64 workers of 4 threads."""
+    row_values = np.full(10**7, 7_500)
+    with settings.override(memory_limit="4GB", n_threads=4):
+        plan = plan_blocks(row_values, memory_limit=settings.memory_limit, n_threads=4)
+    step = folds._per_task(plan, 256, folds.BLOCKS_PER_REMOTE_TASK)
+    assert 8_000 < plan.n_blocks < 20_000
+    assert plan.n_blocks / step < 2_000
+
+
+# --- on a cluster --------------------------------------------------------------------------------
+
+
+def test_workers__of_this_process() -> None:
+    with settings.override(n_threads=3, memory_limit="1GB"):
+        assert workers() == (3, 3, 10**9, False)
+
+
+def test_workers__of_a_cluster_keep_both_limits(client: Any) -> None:
+    with settings.override(memory_limit="8GB"):
+        assert workers() == (2, 1, int(WORKING_SHARE * 2 * 10**9), True)
+    with settings.override(memory_limit="1GB"):
+        assert workers().memory_limit == 10**9
+
+
+@pytest.mark.parametrize("selected", [slice(None), slice(None, None, -1)])
+def test_run_pass__values_are_those_of_threads(client: Any, selected: slice) -> None:
+    X = matrix()[selected]
+    names = ("sums", "moments", "gram")
+    with small_blocks(3):
+        found = run_pass(X, *(REDUCERS[name] for name in names), label="test")
+        with dask.config.set(scheduler="threads"):
+            expected = run_pass(X, *(REDUCERS[name] for name in names), label="test")
+            least = axis_extreme(X, 0, np.minimum)
+        np.testing.assert_array_equal(axis_extreme(X, 0, np.minimum), least)
+    for x, y in zip(flat(tuple(found)), flat(tuple(expected)), strict=True):
+        if np.ndim(x):
+            np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+def test_run_pass__tasks_have_the_names_of_stage_and_pass(client: Any) -> None:
+    with named_stage("RNA embedding"), small_blocks(2):
+        run_pass(matrix(), REDUCERS["gram"], label="Gram matrix")
+    names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes))
+    assert {"RNA-embedding-Gram-matrix", "RNA-embedding-Gram-matrix-merge"} <= set(names)
+
+
+def test_run_pass__bar_moves_with_the_workers_blocks(client: Any) -> None:
+    ticks: list[tuple[str, int, int]] = []
+
+    def watch(tick: Tick) -> None:
+        ticks.append((tick.label, tick.done_blocks, tick.n_blocks))
+
+    with small_blocks(2), watching(watch):
+        run_pass(matrix(), REDUCERS["gram"], label="watched")
+    assert len({done for _, done, _ in ticks}) > 5
+    assert Counter(label for label, _, _ in ticks).keys() == {"watched"}
+    assert max(done for _, done, _ in ticks) <= ticks[0][2]
+
+
+def test_run_pass__operand_goes_to_each_worker_once(client: Any, tmp_path: Path) -> None:
+    counted = Counting(tmp_path)
+    with small_blocks(2):
+        (total,) = run_pass(matrix(), counted, label="counted")
+    assert total == 90
+    assert len(list(tmp_path.iterdir())) <= 3  # two workers, and this process for `finalize`
+
+
+class Counting(Reducer[int, int]):
+    """Number of rows; leaves a file for each time that it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import uuid
+
+        self.__dict__ = state
+        (self.folder / uuid.uuid4().hex).touch()
+
+    def init(self) -> int:
+        return 0
+
+    def chunk(self, state: int, block: Any) -> int:
+        return state + int(block.X.shape[0])
+
+    def combine(self, a: int, b: int) -> int:
+        return a + b
+
+    def finalize(self, state: int) -> int:
+        return state
