@@ -75,7 +75,7 @@ def pile_up_windows(
         np.where(codes < 0, n_groups, codes),
     )
     cursor, margin = intervals.layers[:-1].copy(), margin_of(width)
-    for block in fragments.blocks():
+    for block in fragments.blocks(label="TSS enrichment"):
         for fragment, window in overlaps(block, intervals, cursor, size):
             begin, backwards = intervals.start[window], mirrored[window]
             windows = (begin, backwards, width, FLANK, margin)
