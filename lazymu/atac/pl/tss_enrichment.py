@@ -80,7 +80,7 @@ def tss_enrichment(
     >>> profile = pd.DataFrame({"TSS_position": position, "coverage": 1200 - abs(position)})
     >>> profile["enrichment"] = profile["coverage"] / 249.5
     >>> ax = lazymu.atac.pl.tss_enrichment(profile, show=False)
-    >>> round(ax.lines[0].get_ydata().max(), 2)
+    >>> round(float(ax.lines[0].get_ydata().max()), 2)
     4.81
     """
     if not {*_VALUES} <= {*getattr(data, "columns", ())}:
