@@ -366,8 +366,8 @@ def test_tss_enrichment__a_line_for_each_group(rng: np.random.Generator, tmp_pat
     parts = table["coverage"].to_numpy().reshape(3, -1)
     expected = {
         None: [parts.sum(axis=0)],
-        "cluster": [parts[1] + parts[2], parts[0]],
-        ("cluster", "batch"): [parts[1], parts[2], parts[0]],
+        "cluster": [parts[0], parts[1] + parts[2]],
+        ("cluster", "batch"): list(parts),
     }
     for color, coverages in expected.items():
         given = list(color) if isinstance(color, tuple) else color
@@ -378,7 +378,7 @@ def test_tss_enrichment__a_line_for_each_group(rng: np.random.Generator, tmp_pat
             assert_allclose(line.get_ydata(), over_flanks(coverage), rtol=1e-12)
     legend = ax.get_legend()
     assert legend.get_title().get_text() == "cluster, batch"
-    assert [text.get_text() for text in legend.get_texts()] == ["2, x", "2, y", "10, x"]
+    assert [text.get_text() for text in legend.get_texts()] == ["10, x", "2, x", "2, y"]
     assert (ax.get_title(), ax.get_xlabel()) == ("TSS Enrichment", "Distance from TSS, bp")
 
 

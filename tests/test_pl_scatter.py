@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from lazymu import atac, pl
 from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, MissingResultError, ModalityNotFoundError
+from lazymu.pl.draw.points import n_places
 from lazymu.pl.mofa_loadings import ranked
 from lazymu.pl.values import cell_values
 from tests.conftest import make_counts
@@ -144,6 +145,19 @@ def test_cell_values__of_some_cells_reads_these(mdata: MuData) -> None:
     whole = cell_values(mdata, names)
     for some, all_cells in zip(cell_values(mdata, names, None, cells), whole, strict=True):
         np.testing.assert_array_equal(np.asarray(some), np.asarray(all_cells)[cells])
+
+
+def test_scatter__points_that_share_places_are_large(rng: np.random.Generator) -> None:
+    n = 30_000
+    obs = {"a": rng.integers(0, 4, n), "b": rng.integers(0, 3, n), "c": rng.normal(size=n)}
+    mod = Modality(np.ones((n, 1)), obs=pd.DataFrame(obs))
+    sizes = [
+        pl.scatter(mod, "a", y, show=False, **options).collections[0].get_sizes()[0]
+        for y, options in (("b", {}), ("c", {}), ("b", {"size": 7}))
+    ]
+    assert sizes == [400, 4, 7]
+    assert n_places(np.zeros((0, 2))) == 0
+    assert n_places(np.repeat(rng.normal(size=(50, 2)), 500, axis=0)) == 50
 
 
 # --- histograms ----------------------------------------------------------------------------------

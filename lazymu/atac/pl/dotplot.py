@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_NAMES = "var_names"
+_COLORBAR_TITLE = "Mean accessibility\nin group"
+
 
 def dotplot(
     data: Modality | MuData,
@@ -99,10 +102,8 @@ def dotplot(
         groups: GroupBy = pd.Series("all cells", index=mod.obs_names, dtype="category")
     else:
         groups = grouping(data, mod, groupby)
-    return draw(mod, names, groups, use_raw=bool(use_raw), layer=layer, **kwargs)
-
-
-_NAMES = "var_names"
+    words = {"colorbar_title": _COLORBAR_TITLE, **kwargs}
+    return draw(mod, names, groups, use_raw=bool(use_raw), layer=layer, **words)
 
 
 def _listed(names: Any) -> list[str]:

@@ -12,8 +12,9 @@ import pandas as pd
 from lazymu import keys
 from lazymu.atac.tl.tss_pileup import enrichment
 from lazymu.errors import ArgumentError, MissingResultError, explain
+from lazymu.pl.draw.legend import legend_width
 from lazymu.pl.draw.lines import draw_lines
-from lazymu.pl.draw.panels import finish, grid
+from lazymu.pl.draw.panels import finish, grid, settle, widen
 from lazymu.pl.groups import new_colors
 from lazymu.typing import Int64s
 
@@ -93,7 +94,12 @@ def tss_enrichment(
     if ax is None:
         (ax,) = grid(1, 1, (5.4, 3.6), hspace=None, wspace=None)[1]
     colors = new_colors(labels, None)
-    draw_lines(ax, positions, enrichment(profiles), labels, colors, legend_title=", ".join(columns))
+    legend = draw_lines(
+        ax, positions, enrichment(profiles), labels, colors, legend_title=", ".join(columns)
+    )
+    if own and legend is not None:
+        settle(ax.figure.figure)
+        widen(ax.figure.figure, legend_width(legend))
     ax.set_title(title)
     ax.set_xlabel("Distance from TSS, bp")
     ax.set_ylabel("Average TSS enrichment score")
@@ -103,18 +109,20 @@ def tss_enrichment(
 def _profiles(data: pd.DataFrame, columns: list[str]) -> tuple[list[str], Int64s, Int64s]:
     """Return labels of groups, positions, and coverage (groups, positions).
 
-    Groups that differ in other columns are added up.
+    Groups come in the order of the table; those that differ in other columns are added up.
     """
-    groups = [name for name in data.columns if name not in _VALUES]
-    unknown = [name for name in columns if name not in groups]
+    known = [name for name in data.columns if name not in _VALUES]
+    unknown = [name for name in columns if name not in known]
     if unknown:
-        rule = f"the table has profiles by {', '.join(map(str, groups)) or 'no column'}"
+        rule = f"the table has profiles by {', '.join(map(str, known)) or 'no column'}"
         fix = "name it in atac.tl.tss_enrichment(groupby=...)"
         raise MissingResultError(explain("color", repr(unknown[0]), rule, fix))
     by = [data[name] for name in (*columns, keys.TSS_POSITION)]
-    coverage = data[keys.COVERAGE].groupby(by, observed=True).sum()
-    table = coverage.unstack(keys.TSS_POSITION) if columns else coverage.to_frame().T
-    labels = [_label(one) for one in table.index] if columns else [""]
+    coverage = data[keys.COVERAGE].groupby(by, observed=True, sort=False).sum()
+    if not columns:
+        return [""], coverage.index.to_numpy(np.int64), coverage.to_numpy(np.int64)[None]
+    table = coverage.unstack(keys.TSS_POSITION, sort=False)
+    labels = [_label(one) for one in table.index]
     return labels, table.columns.to_numpy(np.int64), table.to_numpy(np.int64)
 
 

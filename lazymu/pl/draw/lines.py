@@ -9,8 +9,9 @@ from lazymu.typing import Array, Float64s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
 
-_ROWS = 14  # of a legend before it takes another column
+_ROWS = 12  # of a legend before it takes another column
 
 
 def draw_lines(
@@ -21,17 +22,18 @@ def draw_lines(
     colors: Sequence[str],
     *,
     legend_title: str,
-) -> None:
-    """Draw ``heights`` (lines, positions) over ``x``; those with labels get a legend."""
+) -> Legend | None:
+    """Draw ``heights`` (lines, positions) over ``x``; return the legend of those with labels."""
     for line, color, label in zip(heights, colors, labels, strict=True):
         ax.plot(x, line, color=color, label=label or None, linewidth=1.2)
     ax.set_xlim(float(x[0]), float(x[-1]))
     ax.spines[["top", "right"]].set_visible(False)
-    if any(labels):
-        ax.legend(
-            title=legend_title,
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
-            ncols=-(-len(labels) // _ROWS),
-            frameon=False,
-        )
+    if not any(labels):
+        return None
+    return ax.legend(
+        title=legend_title,
+        loc="center left",
+        bbox_to_anchor=(1.03, 0.5),
+        ncols=-(-len(labels) // _ROWS),
+        frameon=False,
+    )
