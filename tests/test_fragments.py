@@ -702,7 +702,7 @@ def test_tss_enrichment__profiles_are_muons_summed_by_group(
     adata, atac = for_muon(path), modality(path)
     atac.obs["group"] = adata.obs["group"] = list("abbab")
     with quiet():
-        piled = muon.atac.tools._tss_pileup(adata, genes)
+        piled = muon.atac.tl._tss_pileup(adata, genes)
     profile = tss_enrichment(atac, genes, groupby="group")
     expected = pd.DataFrame(np.asarray(piled.X)).groupby(adata.obs["group"].to_numpy()).sum()
     assert_array_equal(profile["coverage"], expected.to_numpy().ravel())
@@ -741,9 +741,10 @@ def test_sweep__tells_how_much_of_the_file_was_read(
 
 
 def test_sweep__tells_no_more_where_it_ends_early(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fragments: list[Fragment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "BLOCK_BYTES", 1000)
+    path = written(tmp_path / "f", text_of(fragments), "text")
     told: list[int] = []
     with watching(lambda tick: told.append(tick.done_values)):
         nucleosome_signal(modality(path), n=100)

@@ -30,7 +30,7 @@ def dotplot(
     groupby: GroupBy | None = None,
     average: Average = "total",
     func: str = "mean",
-    use_raw: bool | None = None,
+    use_raw: bool = False,
     layer: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Axes] | Figure | None:
@@ -55,8 +55,8 @@ def dotplot(
     func
         How peaks are put together: ``"mean"``, ``"sum"``, ``"max"``, ``"min"`` or ``"median"``.
     use_raw, layer
-        Where values come from: `raw`, a layer, or by default `X` with its transforms (here the
-        default is not `raw`, as in muon).
+        Whether values come from `raw`, or from which layer; by default from `X` with its
+        transforms, as in muon.
     **kwargs
         Further arguments of :func:`lazymu.pl.dotplot`.
 
@@ -92,7 +92,7 @@ def dotplot(
     ['CD4 (all peaks)', '1']
     """
     mod = as_modality(data, kinds=keys.ATAC_ALIASES)
-    genes = GenePeaks(mod, average, func, use_raw=bool(use_raw), layer=layer)
+    genes = GenePeaks(mod, average, func, use_raw=use_raw, layer=layer)
     names: VarNames
     if isinstance(var_names, Mapping):
         names = {label: genes.named(_listed(one), _NAMES) for label, one in var_names.items()}
@@ -103,7 +103,7 @@ def dotplot(
     else:
         groups = grouping(data, mod, groupby)
     words = {"colorbar_title": _COLORBAR_TITLE, **kwargs}
-    return draw(mod, names, groups, use_raw=bool(use_raw), layer=layer, **words)
+    return draw(mod, names, groups, use_raw=use_raw, layer=layer, **words)
 
 
 def _listed(names: Any) -> list[str]:
