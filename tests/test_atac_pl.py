@@ -14,7 +14,7 @@ import scanpy as sc
 from matplotlib import pyplot
 from numpy.testing import assert_allclose, assert_array_equal
 
-from lazymu import atac
+from lazymu import atac, read
 from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, MemoryLimitError, MissingResultError
 from lazymu.pl.feature_sets import FeatureSet, set_values
@@ -305,6 +305,24 @@ def test_dotplot__joint_groups_series_and_all_cells(peaks: Modality) -> None:
     assert_allclose(means, [[dense.mean()]], rtol=1e-6)
 
 
+def test_dotplot__real_multiome_equals_numpy(data_dir: Path) -> None:
+    mdata = read(data_dir / "multiome_pbmc40_10x" / "pbmc40_multiome.h5mu")
+    genes = data_dir / "annotation_hg38" / "abc_CollapsedGeneBounds.hg38.bed"
+    atac.tl.annotate_peaks(mdata, genes)
+    mdata["atac"].obs["half"] = np.repeat(["a", "b"], 20)
+    names = ["CD3E", "MS4A1", "LYZ", "NKG7"]
+    axes = atac.pl.dotplot(mdata, names, "half", dot_max=1, show=False)
+    _, columns, fractions, means = drawn_dots(axes)
+    assert columns == [f"{name} (all peaks)" for name in names]
+    annotation = mdata["atac"].uns["atac"]["peak_annotation"]
+    dense = mdata["atac"].to_anndata().to_df()
+    for column, name in enumerate(names):
+        mean = dense[annotation.loc[[name], "peak"].unique()].to_numpy().mean(axis=1)
+        assert mean.max() > 0
+        assert_allclose(means[:, column], mean.reshape(2, 20).mean(axis=1), rtol=1e-5)
+        assert_allclose(fractions[:, column], (mean > 0).reshape(2, 20).mean(axis=1), rtol=1e-6)
+
+
 def test_dotplot__groups_of_genes_get_brackets(peaks: Modality, tmp_path: Path) -> None:
     names = {"T": "CD4", "other": ["LYZ", "chr1:0-1"]}
     axes = atac.pl.dotplot(peaks, names, "kind", "peak_type", show=False, save=tmp_path / "a.png")
@@ -380,6 +398,22 @@ def test_tss_enrichment__a_line_for_each_group(rng: np.random.Generator, tmp_pat
     assert legend.get_title().get_text() == "cluster, batch"
     assert [text.get_text() for text in legend.get_texts()] == ["10, x", "2, x", "2, y"]
     assert (ax.get_title(), ax.get_xlabel()) == ("TSS Enrichment", "Distance from TSS, bp")
+
+
+def test_tss_enrichment__legend_takes_nothing_from_the_lines(rng: np.random.Generator) -> None:
+    widths = []
+    for labels in (["a", "b"], [f"natural killer cell {i}" for i in range(30)]):
+        table = profiles(rng).iloc[:1201].drop(columns="cluster")
+        many = pd.concat([table.assign(cluster=label) for label in labels])
+        ax = atac.pl.tss_enrichment(many, "cluster", show=False)
+        figure = ax.figure
+        figure.canvas.draw()
+        legend = ax.get_legend().get_window_extent()
+        assert legend.x0 > ax.get_window_extent().x1
+        assert legend.x1 <= figure.bbox.x1
+        assert (legend.y0 >= 0) & (legend.y1 <= figure.bbox.y1)
+        widths.append(ax.get_window_extent().width)
+    assert_allclose(widths[0], widths[1], rtol=0.05)
 
 
 def test_tss_enrichment__in_given_axes(rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from lazymu.atac.tl.tss_pileup import enrichment
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.pl.draw.legend import legend_width
 from lazymu.pl.draw.lines import draw_lines
-from lazymu.pl.draw.panels import finish, grid, settle, widen
+from lazymu.pl.draw.panels import finish, grid, widen
 from lazymu.pl.groups import new_colors
 from lazymu.typing import Int64s
 
@@ -98,7 +98,6 @@ def tss_enrichment(
         ax, positions, enrichment(profiles), labels, colors, legend_title=", ".join(columns)
     )
     if own and legend is not None:
-        settle(ax.figure.figure)
         widen(ax.figure.figure, legend_width(legend))
     ax.set_title(title)
     ax.set_xlabel("Distance from TSS, bp")
