@@ -136,6 +136,18 @@ def test_progress_display__shows_stage_block_rate_and_time_left() -> None:
     assert "left" in text.getvalue()
 
 
+def test_progress_display__shows_the_bytes_of_a_sweep() -> None:
+    shown, text = display(terminal=True)
+    with shown:
+        shown("TSS", 1, 1)
+        with progress.reporting("token", "TSS enrichment", None, 400_000_000):
+            progress.advance("token", 100_000_000)
+            shown.refresh()
+    assert "TSS enrichment: 100 of 400 MB, " in text.getvalue()
+    assert " MB/s, " in text.getvalue()
+    assert "block" not in text.getvalue()
+
+
 def test_progress_display__plain_lines_where_there_is_no_terminal() -> None:
     shown, text = display(terminal=False)
     with shown:

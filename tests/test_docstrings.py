@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib import pyplot
 
 import lazymu
 
@@ -125,5 +126,6 @@ def test_docstring__example_runs(
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     runner = doctest.DocTestRunner(optionflags=flags)
     runner.run(test, out=report.append)
+    pyplot.close("all")
     assert runner.failures == 0, "".join(report)
     assert runner.tries == len(test.examples)

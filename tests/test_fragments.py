@@ -42,6 +42,8 @@ from lazymu.errors import (
 )
 from lazymu.io import fragment_counts
 from lazymu.io import fragments as reader
+from lazymu.stream import progress
+from lazymu.stream.progress import Tick, watching
 from tests.counting import raise_if_dask_computes
 from tests.fragment_files import (
     BGZF_END,
@@ -479,6 +481,58 @@ def test_tss_enrichment__no_flanks(tmp_path: Path) -> None:
     assert atac.obs["tss_score"].isna().all()
 
 
+@pytest.mark.usefixtures("any_blocks")
+def test_tss_enrichment__profiles_of_groups(path: Path, fragments: list[Fragment]) -> None:
+    atac = modality(path)
+    atac.obs["cluster"] = pd.Categorical(["10", "2", "2", None, "10"], categories=["2", "9", "10"])
+    atac.obs["batch"] = [1, 1, 0, 0, 1]
+    tss = [(g.Chromosome, g.Start, "+") for g in GENES.itertuples()]
+    piled = loop_pileup(fragments, CELLS, tss, 600, 500)
+    genes = GENES.drop(columns="Strand")
+    found = tss_enrichment(atac, genes, 600, 500, groupby="cluster")
+    assert list(found.columns) == ["cluster", "TSS_position", "coverage", "enrichment"]
+    assert found["cluster"].unique().tolist() == ["2", "10"]
+    expected = {"2": piled[[1, 2]].sum(axis=0), "10": piled[[0, 4]].sum(axis=0)}
+    for name, own in found.groupby("cluster", observed=True):
+        assert_array_equal(own["coverage"], expected[name])
+        assert_array_equal(own["TSS_position"], np.arange(-600, 501))
+        flanks = np.concatenate([expected[name][:100], expected[name][-100:]])
+        assert_allclose(own["enrichment"], expected[name] / flanks.mean(), rtol=1e-12)
+    assert_allclose(atac.obs["tss_score"], scores_of(piled), rtol=1e-12)
+    series = atac.obs["batch"].iloc[::-1].rename("lane")
+    found = tss_enrichment(atac, genes, 600, 500, groupby=["cluster", series])
+    labels = found[["cluster", "lane"]].drop_duplicates()
+    assert labels.to_numpy().tolist() == [["2", "0"], ["2", "1"], ["10", "1"]]
+    both = found["coverage"].to_numpy().reshape(3, -1)
+    assert_array_equal(both, [piled[2], piled[1], piled[[0, 4]].sum(axis=0)])
+
+
+def test_tss_enrichment__groups_of_the_joint_axis_and_none(path: Path) -> None:
+    mdata = lazymu.MuData({"atac": modality(path)})
+    mdata.obs["leiden"] = list("aabbb")
+    own = tss_enrichment(mdata, GENES, groupby="leiden")
+    whole = tss_enrichment(mdata, GENES)
+    both = own["coverage"].to_numpy().reshape(2, -1).sum(axis=0)
+    assert_array_equal(both, whole["coverage"])
+    mdata.obs["leiden"] = np.nan
+    assert len(tss_enrichment(mdata, GENES, groupby="leiden")) == 0
+    with pytest.raises(MissingResultError, match="of the joint obs: leiden"):
+        tss_enrichment(mdata, GENES, groupby="gone")
+    with pytest.raises(ArgumentError, match="`groupby` is empty"):
+        tss_enrichment(mdata, GENES, groupby=[])
+
+
+def test_tss_enrichment__profiles_that_do_not_fit(path: Path) -> None:
+    cells = [*CELLS, *(f"x{i}" for i in range(20_000))]
+    atac = modality(path, cells)
+    atac.obs["own"] = cells
+    with (
+        lazymu.settings.override(memory_limit="1.5GB"),
+        pytest.raises(MemoryLimitError, match="for these cells and features"),
+    ):
+        tss_enrichment(atac, GENES, groupby="own")
+
+
 def test_tss_enrichment__draws_sites_by_seed(path: Path, fragments: list[Fragment]) -> None:
     atac = modality(path)
     assert tss_enrichment(atac, GENES, n_tss=3, random_state=5, return_tss=False) is None
@@ -635,6 +689,82 @@ def test_tss_enrichment__equals_muon(tmp_path: Path, fragments: list[Fragment]) 
     profile = tss_enrichment(atac, genes, n_tss=4, random_state=1)
     assert_allclose(atac.obs["tss_score"], adata.obs["tss_score"], rtol=1e-12)
     assert_array_equal(profile["TSS_position"], theirs.var["TSS_position"])
+
+
+@pytest.mark.usefixtures("pysam")
+def test_tss_enrichment__profiles_are_muons_summed_by_group(
+    tmp_path: Path, fragments: list[Fragment]
+) -> None:
+    genes = GENES.drop(columns="Strand").drop(index="F")
+    lasts = {(g.Chromosome, g.Start + 1000) for g in genes.itertuples()}
+    kept = [f for f in fragments if (f.chrom, f.start) not in lasts]
+    path = written(tmp_path / "f.tsv.gz", text_of(kept))
+    adata, atac = for_muon(path), modality(path)
+    atac.obs["group"] = adata.obs["group"] = list("abbab")
+    with quiet():
+        piled = muon.atac.tl._tss_pileup(adata, genes)
+    profile = tss_enrichment(atac, genes, groupby="group")
+    expected = pd.DataFrame(np.asarray(piled.X)).groupby(adata.obs["group"].to_numpy()).sum()
+    assert_array_equal(profile["coverage"], expected.to_numpy().ravel())
+    ax = lazymu.atac.pl.tss_enrichment(profile, color="group", show=False)
+    for line, own in zip(ax.lines, expected.to_numpy(), strict=True):
+        flank = np.concatenate([own[:100], own[-100:]]).mean()
+        assert_allclose(line.get_ydata(), own / flank, rtol=1e-12)
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bgzf", "gzip", "text"])
+def test_sweep__tells_how_much_of_the_file_was_read(
+    tmp_path: Path, fragments: list[Fragment], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 4000)
+    path = written(tmp_path / "f", text_of(fragments), kind)
+    told: list[tuple[str, int]] = []
+    atac = modality(path)
+
+    def watch(tick: Tick) -> None:
+        assert (tick.n_blocks, tick.n_values) == (None, path.stat().st_size)
+        told.append((tick.label, tick.done_values))
+
+    with watching(watch):
+        tss_enrichment(atac, GENES)
+        nucleosome_signal(atac)
+        count_fragments_features(atac, GENES)
+    for label in ("TSS enrichment", "nucleosome signal", "counting fragments"):
+        done = [n for name, n in told if name == label]
+        assert done[0] == 0
+        assert done == sorted(done)
+        assert done[-1] == path.stat().st_size
+    assert len(told) > 20
+
+
+def test_sweep__tells_no_more_where_it_ends_early(
+    tmp_path: Path, fragments: list[Fragment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1000)
+    path = written(tmp_path / "f", text_of(fragments), "text")
+    told: list[int] = []
+    with watching(lambda tick: told.append(tick.done_values)):
+        nucleosome_signal(modality(path), n=100)
+    assert 0 < told[-1] < path.stat().st_size
+    assert not progress._running
+
+
+def test_sweep__draws_a_bar_where_asked_for(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    atac = modality(path)
+    for shown in (None, False):
+        with lazymu.settings.override(progress=shown):
+            nucleosome_signal(atac)
+    assert capsys.readouterr().err == ""
+    with lazymu.settings.override(progress=True):
+        nucleosome_signal(atac)
+    drawn = capsys.readouterr().err
+    assert drawn.startswith("\rnucleosome signal        [                        ] 0 of 0 MB")
+    assert f"[{'#' * 24}] 0 of 0 MB" in drawn
+    assert "MB/s" in drawn
+    assert drawn.endswith("\n")
 
 
 @pytest.mark.usefixtures("pysam")

@@ -397,3 +397,26 @@ def test_qc__wrong_arguments(mdata: MuData) -> None:
         pl.qc(mdata["rna"], limits={"total": (1, 2)})
     with pytest.raises(ArgumentError, match="`keys` is 'leiden', but a histogram shows"):
         pl.qc(mdata["rna"], "leiden")
+
+
+# --- long names ----------------------------------------------------------------------------------
+
+LONG = ("CD16-negative, CD56-bright natural killer cell, human", "B", "plasmacytoid dendritic cell")
+
+
+@pytest.mark.parametrize("name", ["violin", "modality_weights"])
+def test_long_names__lie_within_the_figure(mdata: MuData, name: str) -> None:
+    groups = np.array(LONG)[np.arange(mdata.n_obs) % 3]
+    if name == "violin":
+        axes = pl.violin(mdata, ["rna:gene1", "rna:gene2"], list(groups), show=False)
+    else:
+        axes = [pl.modality_weights(mdata, list(groups), show=False)]
+    figure = axes[0].figure
+    figure.canvas.draw()
+    low, high = figure.bbox.min, figure.bbox.max
+    for ax in axes:
+        assert ax.get_window_extent().height > 150
+        for label in ax.get_xticklabels():
+            box = label.get_window_extent()
+            assert (box.min >= low).all()
+            assert (box.max <= high).all()

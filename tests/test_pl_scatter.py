@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from lazymu import atac, pl
 from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, MissingResultError, ModalityNotFoundError
+from lazymu.pl.draw.points import n_places
 from lazymu.pl.mofa_loadings import ranked
 from lazymu.pl.values import cell_values
 from tests.conftest import make_counts
@@ -144,6 +145,19 @@ def test_cell_values__of_some_cells_reads_these(mdata: MuData) -> None:
     whole = cell_values(mdata, names)
     for some, all_cells in zip(cell_values(mdata, names, None, cells), whole, strict=True):
         np.testing.assert_array_equal(np.asarray(some), np.asarray(all_cells)[cells])
+
+
+def test_scatter__points_that_share_places_are_large(rng: np.random.Generator) -> None:
+    n = 30_000
+    obs = {"a": rng.integers(0, 4, n), "b": rng.integers(0, 3, n), "c": rng.normal(size=n)}
+    mod = Modality(np.ones((n, 1)), obs=pd.DataFrame(obs))
+    sizes = [
+        pl.scatter(mod, "a", y, show=False, **options).collections[0].get_sizes()[0]
+        for y, options in (("b", {}), ("c", {}), ("b", {"size": 7}))
+    ]
+    assert sizes == [400, 4, 7]
+    assert n_places(np.zeros((0, 2))) == 0
+    assert n_places(np.repeat(rng.normal(size=(50, 2)), 500, axis=0)) == 50
 
 
 # --- histograms ----------------------------------------------------------------------------------
@@ -341,102 +355,3 @@ def test_mofa_variance__of_groups_of_cells(factors: MuData) -> None:
     del factors.uns["mofa"]
     with pytest.raises(MissingResultError, match=r"uns\['mofa'\] has no variance"):
         pl.mofa_variance(factors)
-
-
-# --- peaks of genes ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def peaks(rng: np.random.Generator) -> Modality:
-    adata = ad.AnnData(make_counts(N, 5, density=0.6))
-    adata.var_names = [f"chr1:{i}-{i + 1}" for i in range(5)]
-    adata.obs["kind"] = pd.Categorical(rng.choice(list("ab"), N))
-    adata.obsm["X_umap"] = rng.normal(size=(N, 2))
-    adata.obsm["X_lsi"] = rng.normal(size=(N, 3))
-    rows = [
-        (0, "CD4", "promoter"),
-        (2, "CD4", "distal"),
-        (3, "CD4", "distal"),
-        (1, "LYZ", "distal"),
-    ]
-    annotation = pd.DataFrame(
-        {
-            "peak": [adata.var_names[row[0]] for row in rows],
-            "peak_type": [row[2] for row in rows],
-        },
-        index=[row[1] for row in rows],
-    )
-    annotation.loc["GONE"] = ["chr9:1-2", "promoter"]
-    adata.uns["atac"] = {"peak_annotation": annotation}
-    return Modality(adata)
-
-
-def colored(ax) -> np.ndarray:
-    """Return the colours' values of the points, in the order of their places."""
-    drawn = ax.collections[0]
-    order = np.lexsort(drawn.get_offsets().data.T)
-    values = drawn.get_array()
-    return (drawn.get_facecolors() if values is None else drawn.to_rgba(values))[order]
-
-
-class TestPeaksBesideMuon:
-    pytestmark = PEERS_WARN
-
-    @pytest.mark.parametrize("average", ["total", "peak_type", None])
-    @pytest.mark.parametrize("func", ["mean", "max"])
-    def test_embedding__panels_are_muons(self, peaks: Modality, average, func: str) -> None:
-        adata = peaks.to_anndata()
-        adata.X = adata.X.toarray()
-        own = atac.pl.embedding(peaks, "X_umap", ["CD4", "LYZ"], average, func, show=False)
-        theirs = muon.atac.pl.embedding(
-            adata, "X_umap", ["CD4", "LYZ"], average, func, use_raw=False, show=False
-        )
-        assert [ax.get_title() for ax in own] == [ax.get_title() for ax in theirs]
-        for one, other in zip(own, theirs, strict=True):
-            np.testing.assert_allclose(colored(one), colored(other), atol=0.02)
-
-
-def test_embedding__genes_peaks_and_columns_in_one_pass(peaks: Modality, tmp_path: Path) -> None:
-    colors = ["kind", "CD4", "LYZ"]
-    with counting_scheduler() as scheduler:
-        axes = atac.pl.umap(
-            MuData({"atac": peaks}), color=colors, show=False, save=tmp_path / "a.png"
-        )
-    assert scheduler.n_computes == 1
-    assert [ax.get_title() for ax in axes] == ["kind", "CD4 (all peaks)", "LYZ (all peaks)"]
-    assert "CD4 (all peaks)" not in peaks.obs
-    assert len(atac.pl.lsi(peaks, color=["chr1:0-1", "LYZ"], show=False)) == 2
-    assert atac.pl.lsi(peaks, show=False).get_xlabel() == "LSI1"
-
-
-def test_embedding__colors_of_categories_are_stored(peaks: Modality) -> None:
-    atac.pl.umap(peaks, color=["kind", "CD4"], show=False)
-    assert len(peaks.uns["kind_colors"]) == 2
-
-
-def test_embedding__layers_and_raw(peaks: Modality) -> None:
-    peaks.raw = peaks
-    peaks.layers["doubled"] = peaks.X.to_memory() * 2
-    whole = peaks.to_anndata()
-    mean = np.asarray(whole.X[:, [0, 2, 3]].mean(axis=1)).ravel()
-    peaks.subset_var(list(peaks.var_names[:4]))
-    for options, most in (({}, mean), ({"layer": "doubled"}, 2 * mean), ({"use_raw": False}, mean)):
-        figure = atac.pl.umap(peaks, color="CD4", return_fig=True, **options)
-        np.testing.assert_allclose(figure.axes[1].get_ylim()[1], most.max(), rtol=1e-5)
-
-
-def test_embedding__wrong_arguments(peaks: Modality) -> None:
-    for options, message in (
-        ({"average": "all"}, "`average` is 'all'"),
-        ({"func": "mode"}, "`func` is 'mode', but known are mean"),
-        ({"use_raw": True}, "this modality has no raw"),
-    ):
-        with pytest.raises(ArgumentError, match=message):
-            atac.pl.umap(peaks, color="CD4", **options)
-    with pytest.raises(MissingResultError, match="no peak here is annotated"):
-        atac.pl.umap(peaks, color="GONE")
-    with pytest.raises(MissingResultError, match="`layer` is 'x'"):
-        atac.pl.umap(peaks, color="CD4", layer="x")
-    del peaks.uns["atac"]
-    with pytest.raises(MissingResultError, match="says no gene's peaks"):
-        atac.pl.umap(peaks, color="CD4")

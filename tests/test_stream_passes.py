@@ -267,7 +267,7 @@ def test_progress__bar_is_drawn_where_asked_for(capsys: pytest.CaptureFixture[st
     drawn = capsys.readouterr().err
     assert drawn.startswith("\rsums of rows")
     assert drawn.endswith("\n")
-    assert f"[{'#' * 24}] block {n_blocks}/{n_blocks}" in drawn
+    assert f"[{'#' * 24}] block {n_blocks} of {n_blocks}" in drawn
 
 
 @pytest.mark.parametrize("progress", [None, False])
@@ -284,6 +284,15 @@ def test_tick__rate_and_time_left() -> None:
     tick.started -= 10
     assert 9 < tick.values_per_second < 10.1
     assert 29 < tick.seconds_left < 31
+
+
+def test_tick__of_a_sweep_over_bytes() -> None:
+    tick = Tick("test", n_blocks=None, n_values=4_000_000, done_blocks=1, done_values=1_000_000)
+    tick.started -= 10
+    assert (tick.share, tick.place) == (0.25, "1 of 4 MB")
+    assert tick.rate == "0.1 MB/s"
+    assert Tick("test", n_blocks=None, n_values=0).share == 0
+    assert Tick("test", n_blocks=0, n_values=0).place == "block 0 of 0"
 
 
 def test_progress__setting_that_is_none() -> None:

@@ -16,7 +16,8 @@ from lazymu.stream.progress import Tick, watching
 class ProgressDisplay:
     """Shows stages (by calling it) and the passes within them (by watching them).
 
-    A pass is shown as ``block n of m``, nonzeros a second and the time left.
+    A pass is shown as ``block n of m``, a sweep over a file by its megabytes, both with their pace
+    and the time left.
     """
 
     def __init__(self, *, console: Console | None = None) -> None:
@@ -68,10 +69,9 @@ class ProgressDisplay:
             self._stage = ""
 
     def _on_tick(self, tick: Tick) -> None:
-        detail = f"{tick.label}: block {tick.done_blocks} of {tick.n_blocks}"
+        detail = f"{tick.label}: {tick.place}"
         if tick.done_blocks:
-            rate = f"{tick.values_per_second / 1e6:.1f} M values/s"
-            detail += f", {rate}, {duration(tick.seconds_left)} left"
+            detail += f", {tick.rate}, {duration(tick.seconds_left)} left"
         self._bar.update(
             self._task, completed=tick.done_values, total=max(tick.n_values, 1), detail=detail
         )

@@ -98,7 +98,7 @@ class FragmentCounts(ConvertedSource):
         pending: list[tuple[Ints, Ints, Ints]] = []
         n_pending = 0
         cursor = self._intervals.layers[:-1].copy()
-        for block in self._fragments.blocks():
+        for block in self._fragments.blocks(label="counting fragments"):
             for fragment, interval in overlaps(block, self._intervals, cursor, self._size):
                 if n_pending + len(fragment) > self._size:
                     yield self._summed(pending)

@@ -7,14 +7,15 @@ of bounded size, the next one unpacked by a thread while a compiled kernel parse
 from __future__ import annotations
 
 import gzip
+import uuid
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from lazymu.errors import (
 )
 from lazymu.settings import settings
 from lazymu.stream.plan import RUNTIME_BYTES, working_bytes
+from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Array
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ BYTES_PER_NAME = 128
 GZIP_MAGIC = b"\x1f\x8b"
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty member that ends a file of bgzip."""
+Piece: TypeAlias = "tuple[bytes | Exception, int]"
 COLUMNS = "'chromosome start end barcode count' between tabs"
 
 
@@ -119,8 +122,10 @@ class FragmentFile:
             raise DuplicateNamesError(explain("barcodes", got, rule, fix))
         self._chromosomes, _ = name_table(chromosomes or ())
 
-    def blocks(self, n: int | None = None) -> Iterator[FragmentBlock]:
+    def blocks(self, n: int | None = None, *, label: str) -> Iterator[FragmentBlock]:
         """Yield all fragments, or the first ``n``, in the order of the file.
+
+        Progress is told under ``label``, by the bytes of the file that were read.
 
         Raises
         ------
@@ -131,7 +136,7 @@ class FragmentFile:
         """
         n_lines = n_fragments = 0
         cell_found = chromosome_found = False
-        for text in _one_ahead(_text_blocks(self.path, BLOCK_BYTES)):
+        for text in _watched(self.path, label):
             if isinstance(text, Exception):
                 _raise_unreadable(self.path, n_lines, text)
             values, n_new = _parsed(self.path, text, n_lines, self._chromosomes, self._cells)
@@ -167,7 +172,7 @@ def check_fragments(path: str | Path) -> None:
     path, none = checked_path(path), name_table(())[0]
     n_lines = 0
     with closing(_text_blocks(path, FIRST_BYTES)) as blocks:
-        for text in blocks:
+        for text, _ in blocks:
             if isinstance(text, Exception):
                 _raise_unreadable(path, n_lines, text)
             values, n_new = _parsed(path, text, n_lines, none, none)
@@ -206,30 +211,48 @@ def require_memory(n_bytes: int) -> None:
         raise MemoryLimitError(explain("memory_limit", got, rule, fix))
 
 
-def _open(path: Path) -> BufferedReader:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BufferedReader, BufferedReader]]:
+    """Yield a file's text, and the file itself, whose place says how much of it was read."""
     with open(path, "rb") as file:
         compressed = file.read(2) == GZIP_MAGIC
-    return cast("BufferedReader", gzip.open(path)) if compressed else open(path, "rb")
+        file.seek(0)
+        yield cast("BufferedReader", gzip.GzipFile(fileobj=file)) if compressed else file, file
 
 
-def _text_blocks(path: Path, n_bytes: int) -> Generator[bytes | Exception, None, None]:
-    """Yield whole lines, about ``n_bytes`` at once; last, what made the file unreadable."""
+def _watched(path: Path, label: str) -> Iterator[bytes | Exception]:
+    """Yield whole lines, and last what made the file unreadable; tell of the bytes read."""
+    token, n_told, n_bytes = uuid.uuid4().hex, 0, path.stat().st_size
+    with reporting(token, label, None, n_bytes):
+        for text, n_read in _one_ahead(_text_blocks(path, BLOCK_BYTES)):
+            yield text
+            advance(token, n_read - n_told)
+            n_told = n_read
+        if n_told < n_bytes:
+            advance(token, n_bytes - n_told)
+
+
+def _text_blocks(path: Path, n_bytes: int) -> Generator[Piece, None, None]:
+    """Yield whole lines, about ``n_bytes`` at once; last, what made the file unreadable.
+
+    Beside them is how much of the file was read, packed as it is.
+    """
     rest, error, at_end = b"", None, False
-    with _open(path) as file:
+    with _opened(path) as (unpacked, file):
         while error is None and not at_end:
-            piece, error = _read(file, n_bytes)
+            piece, error = _read(unpacked, n_bytes)
             at_end = error is None and len(piece) < n_bytes
             text = rest + piece
             if at_end and text and not text.endswith(b"\n"):
                 text += b"\n"
             end = text.rfind(b"\n") + 1
             if end:
-                yield text[:end]
+                yield text[:end], file.tell()
             rest = text[end:]
             if len(rest) > LONGEST_LINE:
                 error = OSError("a line is longer than any fragment's")
-    if error is not None:
-        yield error
+        if error is not None:
+            yield error, file.tell()
 
 
 def _read(file: BufferedReader, n_bytes: int) -> tuple[bytes, Exception | None]:
@@ -244,9 +267,7 @@ def _read(file: BufferedReader, n_bytes: int) -> tuple[bytes, Exception | None]:
     return b"".join(parts), None
 
 
-def _one_ahead(
-    items: Generator[bytes | Exception, None, None],
-) -> Generator[bytes | Exception, None, None]:
+def _one_ahead(items: Generator[Piece, None, None]) -> Iterator[Piece]:
     """Yield items, of which a thread makes the next one meanwhile."""
     with closing(items), ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
@@ -295,6 +316,6 @@ def _raise_unreadable(path: Path, n_lines: int, error: Exception) -> NoReturn:
 
 def _first_fields(path: Path) -> list[str]:
     """Return the fields of the first fragment of a file that has one."""
-    with _open(path) as file:
-        line = next(line for line in file if not line.startswith(b"#"))
+    with _opened(path) as (unpacked, _):
+        line = next(line for line in unpacked if not line.startswith(b"#"))
     return line.decode(errors="backslashreplace").rstrip("\r\n").split("\t")

@@ -150,14 +150,16 @@ def pile_up(
     flank: int,
     margin: int,
     counters: Int64s,
+    group: Int64s,
     steps: Int64s,
 ) -> None:
-    """Add overlaps of fragments and windows to counters by cell and to a profile.
+    """Add overlaps of fragments and windows to counters by cell and to profiles of groups.
 
     Overlap ``j`` is of ``fragment[j]`` and the window of ``width`` bases from ``first[j]``, read
     backwards where ``mirrored[j]``. Each base that is covered counts as often as the fragment was
     read. ``counters`` (cells, 3) takes the first ``flank`` bases, the last ``flank``, and those
-    ``margin`` from both ends; ``steps`` (width + 1,) the differences of the profile.
+    ``margin`` from both ends; ``steps`` (groups, width + 1) the differences of the profile of each
+    cell's ``group`` (cells,).
     """
     for j in range(len(fragment)):
         i = fragment[j]
@@ -171,5 +173,5 @@ def pile_up(
         counters[cell, 0] += count * max(min(hi, flank) - lo, 0)
         counters[cell, 1] += count * max(hi - max(lo, width - flank), 0)
         counters[cell, 2] += count * max(min(hi, width - margin) - max(lo, margin), 0)
-        steps[lo] += count
-        steps[hi] -= count
+        steps[group[cell], lo] += count
+        steps[group[cell], hi] -= count

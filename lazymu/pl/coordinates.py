@@ -44,7 +44,7 @@ def find_embedding(data: Data, basis: str) -> Embedding:
     ArgumentError
         If several modalities have it.
     """
-    key = _key_in(data.obsm, basis)
+    key = key_in(data.obsm, basis)
     if key is not None:
         return Embedding(_as_floats(data.obsm[key]), key, data)
     if isinstance(data, Modality):
@@ -52,7 +52,7 @@ def find_embedding(data: Data, basis: str) -> Embedding:
     prefix, _, bare = basis.partition(":")
     wanted = {prefix: data.mod[prefix]} if prefix in data.mod and bare else dict(data.mod)
     name = bare if prefix in data.mod and bare else basis
-    found = {mod: key for mod in wanted if (key := _key_in(wanted[mod].obsm, name)) is not None}
+    found = {mod: key for mod in wanted if (key := key_in(wanted[mod].obsm, name)) is not None}
     if not found:
         every = [keys.of_modality(mod, key) for mod in data.mod for key in data.mod[mod].obsm]
         raise _unknown(basis, [*data.obsm, *every])
@@ -68,7 +68,8 @@ def find_embedding(data: Data, basis: str) -> Embedding:
     return Embedding(placed, key, wanted[mod])
 
 
-def _key_in(obsm: Mapping[str, Any], basis: str) -> str | None:
+def key_in(obsm: Mapping[str, Any], basis: str) -> str | None:
+    """Return the key of an embedding: its name, or that after ``X_``; None where it is absent."""
     return next((key for key in (basis, f"X_{basis}") if key in obsm), None)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,15 @@ import scipy.sparse as sp
 
 from lazymu.containers import Modality
 from lazymu.errors import ArgumentError, explain
+from lazymu.pl.feature_sets import FeatureSet, SetsOfMatrix
 from lazymu.pl.group_sums import GroupSums, Sums
 from lazymu.pl.groups import in_order
 from lazymu.pl.values import Column, Coordinate, Data, Feature, Groups, Lookup, cell_values, find
 from lazymu.stream import Block, run_pass
 from lazymu.stream.steps import Log1p
-from lazymu.typing import Float64s, Int64s
+from lazymu.typing import CSR, Float64s, Int64s
+
+F = TypeVar("F", Feature, FeatureSet)
 
 
 class DotTables(NamedTuple):
@@ -60,13 +64,14 @@ def dot_tables(
     found = [find(data, name, lookup) for name in dict.fromkeys(names)]
     columns: dict[str, tuple[Float64s, Float64s]] = {}
     for one in found:
-        if not isinstance(one, Feature):
+        if isinstance(one, Column | Coordinate):
             columns[one.name] = _of_column(data, one, codes, n_groups, rule)
-    features = [one for one in found if isinstance(one, Feature)]
-    for token in dict.fromkeys(id(one.matrix) for one in features):
-        members = [one for one in features if id(one.matrix) == token]
-        own_codes = codes_within(data, members[0].modality, codes)
-        columns |= _of_features(members, own_codes, n_groups, rule)
+    for features in _by_matrix([one for one in found if isinstance(one, Feature)]):
+        own_codes = codes_within(data, features[0].modality, codes)
+        columns |= _of_features(features, own_codes, n_groups, rule)
+    for sets in _by_matrix([one for one in found if isinstance(one, FeatureSet)]):
+        own_codes = codes_within(data, sets[0].modality, codes)
+        columns |= _of_sets(sets, own_codes, n_groups, rule)
     shown = in_order(groups, order)
     labels = [str(groups.categories[code]) for code in shown]
     fractions, means = (
@@ -88,6 +93,12 @@ def codes_within(data: Data, modality: str | None, codes: Int64s) -> Int64s:
     return own
 
 
+def _by_matrix(found: Sequence[F]) -> list[list[F]]:
+    """Return what is found, that of each matrix together."""
+    matrices = {id(one.matrix): one.matrix for one in found}.values()
+    return [[one for one in found if one.matrix is matrix] for matrix in matrices]
+
+
 def _of_features(
     features: Sequence[Feature], codes: Int64s, n_groups: int, rule: DotRule
 ) -> dict[str, tuple[Float64s, Float64s]]:
@@ -101,6 +112,22 @@ def _of_features(
     return {
         one.name: (fractions[:, at[one.position]], means[:, at[one.position]]) for one in features
     }
+
+
+def _of_sets(
+    sets: Sequence[FeatureSet], codes: Int64s, n_groups: int, rule: DotRule
+) -> dict[str, tuple[Float64s, Float64s]]:
+    of_matrix = SetsOfMatrix(sets)
+    made = partial(_made, of_matrix, rule.log)
+    reducer = GroupSums(codes, (n_groups, len(sets)), rule.cutoff, made)
+    (sums,) = run_pass(of_matrix.matrix, reducer, label="dot plot")
+    fractions, means = rule.columns(sums, np.bincount(codes[codes >= 0], minlength=n_groups))
+    return {one.name: (fractions[:, at], means[:, at]) for at, one in enumerate(sets)}
+
+
+def _made(sets: SetsOfMatrix, log: bool, X: CSR) -> CSR:
+    values = sets.of_block(X)
+    return values.log1p() if log else values
 
 
 def _of_column(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from lazymu.stream import Block, Reducer
-from lazymu.typing import Float64s, Ints
+from lazymu.typing import CSR, Float64s, Ints
 
 
 class Sums(NamedTuple):
@@ -29,10 +30,18 @@ class GroupSums(Reducer[Sums, Sums]):
         Numbers of groups and of features.
     cutoff
         Values above it are counted.
+    made
+        Makes features of a block's columns, where they are not those themselves.
     """
 
-    def __init__(self, codes: Ints, shape: tuple[int, int], cutoff: float) -> None:
-        self.codes, self.shape, self.cutoff = codes, shape, cutoff
+    def __init__(
+        self,
+        codes: Ints,
+        shape: tuple[int, int],
+        cutoff: float,
+        made: Callable[[CSR], CSR] | None = None,
+    ) -> None:
+        self.codes, self.shape, self.cutoff, self.made = codes, shape, cutoff, made
 
     @property
     def state_bytes(self) -> int:
@@ -46,9 +55,10 @@ class GroupSums(Reducer[Sums, Sums]):
     def chunk(self, state: Sums, block: Block) -> Sums:
         """Add a block of cells."""
         codes = self.codes[block.rows]
-        group = np.repeat(codes, np.diff(block.X.indptr))
-        stored, values = group >= 0, block.X.data.astype(np.float64)
-        cell = group * self.shape[1] + block.X.indices
+        X = block.X if self.made is None else self.made(block.X)
+        group = np.repeat(codes, np.diff(X.indptr))
+        stored, values = group >= 0, X.data.astype(np.float64)
+        cell = group * self.shape[1] + X.indices
         above = stored & (values > self.cutoff)
         state.n_above[...] += self._table(cell[above])
         state.sum_above[...] += self._table(cell[above], values[above])

@@ -12,7 +12,7 @@ from lazymu import keys
 from lazymu.containers import MuData
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.pl.draw.boxes import draw_boxes
-from lazymu.pl.draw.panels import Shown, finish, grid
+from lazymu.pl.draw.panels import Shown, finish, grid, heighten
 from lazymu.pl.groups import GroupBy, Palette, grouping, in_order, label_of, new_colors
 from lazymu.pl.values import Lookup, cell_values
 from lazymu.typing import Float64s
@@ -98,6 +98,8 @@ def modality_weights(
     ax.axhline(1 / len(weights), color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     ax.set_xlabel(label_of(groupby))
     ax.set_ylabel("modality weight")
+    if own:
+        heighten(ax.figure.figure, [ax])
     return finish(ax.figure.figure, ax, own=own, show=show, save=save, return_fig=return_fig)
 
 

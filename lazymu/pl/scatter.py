@@ -14,7 +14,7 @@ from lazymu.pl.colorings import Coloring, color_names, colorings_from, of_cells,
 from lazymu.pl.draw.embedding import GridStyle, Panel, draw_embedding
 from lazymu.pl.draw.legend import LegendStyle
 from lazymu.pl.draw.panels import Shown, finish, one_or_all
-from lazymu.pl.draw.points import PointStyle
+from lazymu.pl.draw.points import PointStyle, default_area, n_places
 from lazymu.pl.draw.scale import Bound, panel_scales
 from lazymu.pl.groups import Palette
 from lazymu.pl.values import CellValues, Data, Lookup, cell_values
@@ -58,7 +58,8 @@ def scatter(
 ) -> Shown:
     """Draw one variable of each cell against another, coloured by annotation or features.
 
-    Points have the size and order that :func:`embedding` gives them, and are rasterized likewise.
+    Points have the size and order that :func:`embedding` gives them, and are rasterized likewise;
+    but where cells share places, as counts do, the number of places decides on the size.
     Cells that lack ``x`` or ``y`` are left out.
 
     Parameters
@@ -144,9 +145,11 @@ def scatter(
         )
         for rank, (coloring, scale) in enumerate(zip(colorings, scales, strict=True))
     ]
+    area = sizes_of(size, present)
+    area = default_area(n_places(points[present])) if area is None else area
     figure, axes = draw_embedding(
         panels,
-        PointStyle(size=sizes_of(size, present), alpha=alpha, marker=marker, sort_order=sort_order),
+        PointStyle(size=area, alpha=alpha, marker=marker, sort_order=sort_order),
         LegendStyle(
             loc=legend_loc,
             fontsize=legend_fontsize,

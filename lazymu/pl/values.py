@@ -14,6 +14,7 @@ import pandas as pd
 from lazymu import keys
 from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, DuplicateNamesError, MissingResultError, explain
+from lazymu.pl.feature_sets import FeatureSet, set_values
 from lazymu.stream import LazyMatrix
 from lazymu.typing import Float64s, Int64s
 
@@ -112,12 +113,13 @@ def _only(positions: Int64s, name: str) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def find(data: Data, name: str, lookup: Lookup) -> Column | Feature | Coordinate:
+def find(data: Data, name: str, lookup: Lookup) -> Column | Feature | Coordinate | FeatureSet:
     """Return what ``name`` means, without reading values.
 
-    In this order: a column of ``data.obs``; a column of `obsm` counted from 1, ``"X_umap:2"``; in a
-    MuData ``"modality:name"``, a column of that modality's `obs`, one of its features or of its
-    `obsm`; a column or feature of exactly one modality.
+    A set of features means itself. Else, in this order: a column of ``data.obs``; a column of
+    `obsm` counted from 1, ``"X_umap:2"``; in a MuData ``"modality:name"``, a column of that
+    modality's `obs`, one of its features or of its `obsm`; a column or feature of exactly one
+    modality.
 
     Raises
     ------
@@ -126,6 +128,8 @@ def find(data: Data, name: str, lookup: Lookup) -> Column | Feature | Coordinate
     ArgumentError
         If several modalities have it.
     """
+    if isinstance(name, FeatureSet):
+        return name
     if name in data.obs:
         return Column(name, data, name)
     coordinate = _coordinate(data, name, name, None)
@@ -220,10 +224,13 @@ def cell_values(
     lookups = [lookup or Lookup()] * len(names) if isinstance(lookup, Lookup | None) else lookup
     found = [find(data, name, one) for name, one in zip(names, lookups, strict=True)]
     fetched = _fetch(data, [one for one in found if isinstance(one, Feature)], cells)
+    made = _make(data, [one for one in found if isinstance(one, FeatureSet)], cells)
     values: list[CellValues] = []
     for one in found:
         if isinstance(one, Feature):
             values.append(fetched[id(one.matrix), one.position])
+        elif isinstance(one, FeatureSet):
+            values.append(made[id(one)])
         else:
             own = one.values() if isinstance(one, Coordinate) else _column(one)
             values.append(_placed(own, _rows_of(data, one.modality, cells)))
@@ -257,16 +264,33 @@ def _fetch(
     fetched = {}
     for token, (one, positions) in wanted.items():
         ordered = sorted(positions)
-        matrix, rows = one.matrix[:, ordered], _rows_of(data, one.modality, cells)
-        if cells is not None and rows is not None:
-            read = np.unique(rows[rows >= 0])
-            matrix = matrix[read]
-            rows = np.where(rows < 0, -1, np.searchsorted(read, rows))
-        dense = matrix.toarray()
+        read, rows = _read_of(_rows_of(data, one.modality, cells), cells)
+        matrix = one.matrix[:, ordered]
+        dense = (matrix if read is None else matrix[read]).toarray()
         for column, position in enumerate(ordered):
             values = _placed(dense[:, column].astype(np.float64), rows)
             fetched[token, position] = np.asarray(values)
     return fetched
+
+
+def _make(data: Data, sets: Sequence[FeatureSet], cells: Int64s | None) -> dict[int, Float64s]:
+    """Return what each set makes of the asked cells, by its identity; one pass a matrix."""
+    made = {}
+    for matrix in {id(one.matrix): one.matrix for one in sets}.values():
+        members = [one for one in sets if one.matrix is matrix]
+        read, rows = _read_of(_rows_of(data, members[0].modality, cells), cells)
+        values = set_values(members, read)
+        for column, one in enumerate(members):
+            made[id(one)] = np.asarray(_placed(values[:, column], rows))
+    return made
+
+
+def _read_of(rows: Int64s | None, cells: Int64s | None) -> tuple[Int64s | None, Int64s | None]:
+    """Return which rows of a modality to read, None for all, and where each cell's is in these."""
+    if cells is None or rows is None:
+        return None, rows
+    read = np.unique(rows[rows >= 0])
+    return read, np.where(rows < 0, -1, np.searchsorted(read, rows))
 
 
 def _column(found: Column) -> CellValues:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lazymu.errors import ArgumentError, explain
-from lazymu.pl.draw.panels import Shown, check_one_panel, finish, grid, one_or_all
+from lazymu.pl.draw.panels import Shown, check_one_panel, finish, grid, heighten, one_or_all
 from lazymu.pl.draw.violins import HALF_WIDTH, DensityNorm, ViolinStyle, draw_violins
 from lazymu.pl.groups import (
     GroupBy,
@@ -153,6 +153,8 @@ def violin(
         draw_violins(axis, panel.samples, panel.labels, panel.colors, style)
         axis.set_xlabel(xlabel or panel.xlabel)
         axis.set_ylabel(label)
+    if ax is None:
+        heighten(axes[0].figure.figure, axes)
     return finish(axes[0].figure.figure, one_or_all(axes), own=ax is None, show=show, save=save)
 
 

@@ -1,4 +1,4 @@
-"""Progress of passes: who watches, and what a running pass tells.
+"""Progress of passes and of sweeps over files: who watches, and what is told meanwhile.
 
 A watcher (a progress bar, a log, a test) is called with a :class:`Tick` after each block. Dask's
 workers tell of their blocks under `TOPIC`, to which :mod:`lazymu.stream.cluster` listens.
@@ -18,18 +18,41 @@ from lazymu.settings import settings
 
 @dataclass
 class Tick:
-    """State of a running pass."""
+    """State of a running pass, or of a sweep, whose values are the bytes of its file.
+
+    How many blocks a file has shows at its end: ``n_blocks`` is then None.
+    """
 
     label: str
-    n_blocks: int
+    n_blocks: int | None
     n_values: int
     done_blocks: int = 0
     done_values: int = 0
     started: float = field(default_factory=time.monotonic)
 
     @property
+    def share(self) -> float:
+        """The part that is done, 0 to 1."""
+        if self.n_blocks is None:
+            return min(self.done_values / max(self.n_values, 1), 1.0)
+        return self.done_blocks / max(self.n_blocks, 1)
+
+    @property
+    def place(self) -> str:
+        """How far it is, in blocks or MB."""
+        if self.n_blocks is None:
+            return f"{self.done_values / 1e6:.0f} of {self.n_values / 1e6:.0f} MB"
+        return f"block {self.done_blocks} of {self.n_blocks}"
+
+    @property
+    def rate(self) -> str:
+        """How fast it goes."""
+        unit = "MB" if self.n_blocks is None else "M values"
+        return f"{self.values_per_second / 1e6:.1f} {unit}/s"
+
+    @property
     def values_per_second(self) -> float:
-        """Nonzeros handled in a second so far."""
+        """Nonzeros or bytes handled in a second so far."""
         return self.done_values / max(time.monotonic() - self.started, 1e-9)
 
     @property
@@ -56,8 +79,8 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 
 @contextmanager
-def reporting(token: str, label: str, n_blocks: int, n_values: int) -> Iterator[None]:
-    """Announce a pass under ``token`` while it runs."""
+def reporting(token: str, label: str, n_blocks: int | None, n_values: int) -> Iterator[None]:
+    """Announce a pass, or a sweep over bytes (no ``n_blocks``), under ``token`` while it runs."""
     tick = Tick(label, n_blocks, n_values)
     with _lock:
         _running[token] = tick
@@ -107,11 +130,7 @@ def _tell(tick: Tick) -> None:
 
 
 def _write_bar(tick: Tick) -> None:
-    share = tick.done_blocks / max(tick.n_blocks, 1)
-    bar = "#" * int(24 * share)
-    rate = f"{tick.values_per_second / 1e6:.1f} M values/s" if tick.done_blocks else ""
-    left = f"{tick.seconds_left:.0f} s left" if tick.done_blocks else ""
-    sys.stderr.write(
-        f"\r{tick.label:<24} [{bar:<24}] block {tick.done_blocks}/{tick.n_blocks} {rate} {left}   "
-    )
+    bar = "#" * int(24 * tick.share)
+    pace = f"{tick.rate} {tick.seconds_left:.0f} s left" if tick.done_blocks else ""
+    sys.stderr.write(f"\r{tick.label:<24} [{bar:<24}] {tick.place} {pace}   ")
     sys.stderr.flush()

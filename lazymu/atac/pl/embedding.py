@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from lazymu import keys
-from lazymu.atac.pl.peak_averages import Average, averages, peaks_of, source
+from lazymu.atac.pl.gene_peaks import Average, GenePeaks
 from lazymu.containers import Modality, MuData
 from lazymu.containers.resolve import as_modality
-from lazymu.errors import ArgumentError, explain
 from lazymu.pl import embedding as draw
 from lazymu.pl.colorings import color_names
+from lazymu.pl.coordinates import key_in
 from lazymu.pl.draw.panels import Shown
-from lazymu.pl.groups import colors_key
-from lazymu.typing import Float64s, Int64s
+from lazymu.pl.values import Data
 
 
 def embedding(
@@ -37,10 +35,12 @@ def embedding(
     data
         The modality with peaks, or a MuData with one named atac, peaks or chromatin.
     basis
-        As in :func:`lazymu.pl.embedding`, in the modality's `obsm`.
+        As in :func:`lazymu.pl.embedding`, in the modality's `obsm`; in the joint one of a MuData
+        where that alone has it, as it has factors of MOFA.
     color
         Columns of `obs`, peaks, or genes that ``uns["atac"]["peak_annotation"]`` knows: a table by
-        gene with the columns `peak` and `peak_type`.
+        gene with the columns `peak` and `peak_type`. In a joint embedding also columns of the joint
+        `obs`.
     average
         ``"total"``: one panel for all peaks of a gene; ``"peak_type"``: one for each type of peak;
         None: one for each peak.
@@ -77,34 +77,24 @@ def embedding(
     'CD4 (all peaks)'
     """
     mod = as_modality(data, kinds=keys.ATAC_ALIASES)
-    if average not in ("total", "peak_type", None):
-        rule = 'it is "total", "peak_type" or None'
-        raise ArgumentError(explain("average", repr(average), rule, "pass one of them"))
-    if color is None:
-        return draw(mod, basis, use_raw=use_raw, layer=layer, **kwargs)
-    matrix, peaks = source(mod, use_raw=use_raw, layer=layer)
-    names: list[str] = []
-    sets: dict[str, Int64s] = {}
-    for name in color_names(color):
-        is_gene = name not in mod.obs and name not in peaks and name not in mod.var_names
-        found = peaks_of(mod, peaks, name, average) if is_gene else {}
-        sets.update(found)
-        names.extend(found if is_gene else [name])
-    shown = (
-        mod if not sets else _with_columns(mod, sets, averages(matrix, list(sets.values()), func))
-    )
-    result = draw(shown, basis, color=names, use_raw=use_raw, layer=layer, **kwargs)
-    for name in names:
-        if colors_key(name) in shown.uns:
-            mod.uns[colors_key(name)] = shown.uns[colors_key(name)]
-    return result
+    drawn, key = _whose(data, mod, basis)
+    genes = GenePeaks(mod, average, func, use_raw=use_raw, layer=layer, key=key)
+    if color is not None:
+        joint = pd.Index([]) if key is None else drawn.obs.columns
+        names = [
+            one
+            for name in color_names(color)
+            for one in ([name] if name in joint else genes.named([name], "color"))
+        ]
+        return draw(drawn, basis, names, use_raw, layer, **kwargs)
+    return draw(drawn, basis, use_raw=use_raw, layer=layer, **kwargs)
 
 
-def _with_columns(mod: Modality, sets: Mapping[str, Int64s], values: Float64s) -> Modality:
-    """Return a modality that shares all of ``mod``, with the values as columns of `obs`."""
-    columns = pd.DataFrame(values, index=mod.obs_names, columns=list(sets))
-    kept = mod.obs.drop(columns=[name for name in sets if name in mod.obs])
-    return Modality.from_elements(replace(mod.to_elements(), obs=kept.join(columns)))
+def _whose(data: Modality | MuData, mod: Modality, basis: str) -> tuple[Data, str | None]:
+    """Return what has the basis: the modality, else the MuData and the modality's name in it."""
+    if isinstance(data, Modality) or key_in(mod.obsm, basis) or not key_in(data.obsm, basis):
+        return mod, None
+    return data, next(key for key, one in data.mod.items() if one is mod)
 
 
 def umap(data: Modality | MuData, **kwargs: Any) -> Shown:
@@ -162,3 +152,62 @@ def lsi(data: Modality | MuData, **kwargs: Any) -> Shown:
     'LSI3'
     """
     return embedding(data, keys.X_LSI, **kwargs)
+
+
+def pca(data: Modality | MuData, **kwargs: Any) -> Shown:
+    """Draw principal components, ``obsm["X_pca"]``, coloured as :func:`embedding` does.
+
+    Parameters
+    ----------
+    data
+        The modality with peaks, or a MuData with one named atac, peaks or chromatin.
+    **kwargs
+        The arguments of :func:`embedding`, but for ``basis``.
+
+    Returns
+    -------
+        As :func:`embedding`, which also says what is written and read.
+
+    References
+    ----------
+    D. Bredikhin et al., MUON, Genome Biology 2022, doi:10.1186/s13059-021-02577-8.
+
+    Examples
+    --------
+    >>> import lazymu, numpy as np
+    >>> atac = lazymu.Modality(np.eye(4), obsm={"X_pca": np.eye(4)})
+    >>> lazymu.atac.pl.pca(atac, color="1", components="2,3", show=False).get_ylabel()
+    'PC3'
+    """
+    return embedding(data, keys.X_PCA, **kwargs)
+
+
+def mofa(mdata: Modality | MuData, **kwargs: Any) -> Shown:
+    """Draw MOFA factors, ``obsm["X_mofa"]``, coloured as :func:`embedding` does.
+
+    Parameters
+    ----------
+    mdata
+        A MuData with a modality of peaks named atac, peaks or chromatin, or that modality. Factors
+        are the modality's own where it has some, else the joint ones of :func:`lazymu.tl.mofa`.
+    **kwargs
+        The arguments of :func:`embedding`, but for ``basis``.
+
+    Returns
+    -------
+        As :func:`embedding`, which also says what is written and read.
+
+    References
+    ----------
+    R. Argelaguet et al., MOFA+: a statistical framework for comprehensive integration of
+    multi-modal single-cell data, Genome Biology 2020, doi:10.1186/s13059-020-02015-1.
+
+    Examples
+    --------
+    >>> import lazymu, numpy as np
+    >>> mdata = lazymu.MuData({"atac": lazymu.Modality(np.eye(4))})
+    >>> mdata.obsm["X_mofa"] = np.eye(4)
+    >>> lazymu.atac.pl.mofa(mdata, color="1", show=False).get_xlabel()
+    'Factor1'
+    """
+    return embedding(mdata, keys.X_MOFA, **kwargs)

@@ -96,7 +96,7 @@ def length_classes(fragments: FragmentFile, n_cells: int, bounds: Int64s, n: int
     from lazymu.kernels.fragments import add_length_classes
 
     counts = np.zeros((n_cells, 2), np.int64)
-    for block in fragments.blocks(n):
+    for block in fragments.blocks(n, label="nucleosome signal"):
         add_length_classes(block.start, block.end, block.cell, bounds, counts)
     return counts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -17,6 +17,8 @@ from lazymu.containers import Modality, MuData, as_modality
 from lazymu.errors import MissingResultError, explain
 from lazymu.tl.rank_genes_groups import rank_genes_groups
 from lazymu.typing import Array
+
+G = TypeVar("G")
 
 
 def rank_peaks_groups(
@@ -90,9 +92,7 @@ def rank_peaks_groups(
     return copied
 
 
-def grouping(
-    data: Modality | MuData, modality: Modality, groupby: str | pd.Series[Any] | Array
-) -> str | pd.Series[Any] | Array:
+def grouping(data: Modality | MuData, modality: Modality, groupby: G) -> G | pd.Series[Any]:
     """Return what names the groups: a column of the modality, else of the joint `obs`.
 
     Raises

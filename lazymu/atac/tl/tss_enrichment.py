@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
 import pandas as pd
 
 from lazymu import keys
 from lazymu.atac.tl.count_fragments_features import check_extension
+from lazymu.atac.tl.rank_peaks_groups import grouping
 from lazymu.atac.tl.regions import barcodes_of, fragments_path, given_features, regions_of
 from lazymu.atac.tl.tss_pileup import CENTRE, pile_up_windows, profile_table, tss_scores
 from lazymu.containers import Modality, MuData, as_modality
 from lazymu.errors import ArgumentError, explain
 from lazymu.io.fragments import FragmentFile
-from lazymu.typing import RandomState
+from lazymu.tl.grouping import codes_and_categories, labels_of
+from lazymu.typing import Int64s, RandomState
+
+Grouping: TypeAlias = "str | pd.Series[Any]"
+"""A column of `obs`, or the group of each cell by name."""
 
 
 def tss_enrichment(
@@ -23,6 +32,8 @@ def tss_enrichment(
     return_tss: bool = True,
     random_state: RandomState = 0,
     barcodes: str | None = None,
+    *,
+    groupby: Grouping | Sequence[Grouping] | None = None,
 ) -> pd.DataFrame | None:
     r"""Score how much more fragments cover transcription start sites (TSS) than around them.
 
@@ -56,13 +67,18 @@ def tss_enrichment(
         Seed of the draw, as of ``pandas.DataFrame.sample``: an int draws the TSS that muon draws.
     barcodes
         Column of `obs` with the barcodes that the file uses; the cells' names by default.
+    groupby
+        Column of the modality's `obs` or of the joint one, or a Series, aligned by its index; or
+        several of them. One profile for each group of cells (each combination that occurs) instead
+        of one for all. Cells without a group are in no profile.
 
     Returns
     -------
     pandas.DataFrame | None
         For each position of the window `TSS_position` (from ``-extend_upstream``), `coverage`, the
-        sum over all cells and TSS, and `enrichment`, coverage over the mean of its flanks. None
-        without ``return_tss``.
+        sum over all cells and TSS, and `enrichment`, coverage over the mean of its flanks. With
+        ``groupby`` the groups one below the other, named in columns before these. None without
+        ``return_tss``. :func:`lazymu.atac.pl.tss_enrichment` draws it.
 
     Raises
     ------
@@ -81,8 +97,8 @@ def tss_enrichment(
     Notes
     -----
     Writes ``obs["tss_score"]``. Passes over X: none. Reads the fragments file once. Memory: some
-    350 MB, three counters for each cell and 128 bytes for each cell and TSS; muon makes a matrix of
-    cells by positions.
+    350 MB, three counters for each cell, 128 bytes for each cell and TSS, and 40 for each group and
+    position; muon makes a matrix of cells by positions.
 
     Scores are muon's where features have no strand, which muon does not heed, but for fragments
     that begin at the last base of a window: muon does not fetch these.
@@ -123,7 +139,36 @@ def tss_enrichment(
         features = features.sample(n=n_tss, random_state=random_state)
     regions = regions_of(features)
     names = barcodes_of(modality, barcodes)
+    codes, groups = _groups(data, modality, groupby)
     fragments = FragmentFile(fragments_path(modality), names, regions.names)
-    pileup = pile_up_windows(fragments, regions, modality.n_obs, int(extend_upstream), width)
+    pileup = pile_up_windows(fragments, regions, codes, len(groups), int(extend_upstream), width)
     modality.obs[keys.TSS_SCORE] = tss_scores(pileup.counters, width)
-    return profile_table(pileup.profile, int(extend_upstream)) if return_tss else None
+    if not return_tss:
+        return None
+    return profile_table(pileup.profiles, int(extend_upstream), groups)
+
+
+def _groups(
+    data: Modality | MuData, modality: Modality, groupby: Grouping | Sequence[Grouping] | None
+) -> tuple[Int64s, pd.DataFrame]:
+    """Return the group of each cell, -1 for none, and a row of labels for each group."""
+    if groupby is None:
+        return np.zeros(modality.n_obs, np.int64), pd.DataFrame(index=[0])
+    given = [groupby] if isinstance(groupby, str | pd.Series) else list(groupby)
+    if not given:
+        rule = "it names columns of obs"
+        raise ArgumentError(explain("groupby", "empty", rule, "name one, or leave it out"))
+    labels = [labels_of(modality, grouping(data, modality, one)) for one in given]
+    found = [codes_and_categories(one) for one, _ in labels]
+    sizes = tuple(max(len(categories), 1) for _, categories in found)
+    known = np.all([codes >= 0 for codes, _ in found], axis=0)
+    flat = np.ravel_multi_index([np.where(known, codes, 0) for codes, _ in found], sizes)
+    occurring, within = np.unique(flat[known], return_inverse=True)
+    group = np.full(modality.n_obs, -1, np.int64)
+    group[known] = within
+    places = np.unravel_index(occurring, sizes)
+    rows = {
+        name: pd.Categorical.from_codes(place, categories=categories.astype(str))
+        for (_, name), place, (_, categories) in zip(labels, places, found, strict=True)
+    }
+    return group, pd.DataFrame(rows)

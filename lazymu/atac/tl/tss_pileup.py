@@ -1,4 +1,4 @@
-"""Fragments piled up over windows around transcription start sites: counters and a profile."""
+"""Fragments piled up over windows around transcription start sites: counters and profiles."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from lazymu.io.fragment_counts import (
     overlaps,
 )
 from lazymu.io.fragments import FragmentFile, require_memory
-from lazymu.keys import TSS_POSITION
+from lazymu.keys import COVERAGE, ENRICHMENT, TSS_POSITION
 from lazymu.typing import Float64s, Int64s
 
 FLANK = 100
 """Bases at each end of a window that are its background, and ..."""
 CENTRE = 1001
 """... in its middle that are compared with them, as ENCODE says."""
+PROFILE_BYTES = 40
+"""Peak bytes for each position of a profile: differences, sums, and the table's columns."""
 
 
 class Pileup(NamedTuple):
@@ -29,8 +31,8 @@ class Pileup(NamedTuple):
 
     counters: Int64s
     """Covered bases by cell (cells, 3): in the first flank, the last flank, the middle."""
-    profile: Int64s
-    """Coverage by position, over all cells."""
+    profiles: Int64s
+    """Coverage by position (groups, positions), over the cells of each group."""
 
 
 def margin_of(width: int) -> int:
@@ -39,26 +41,46 @@ def margin_of(width: int) -> int:
 
 
 def pile_up_windows(
-    fragments: FragmentFile, regions: Regions, n_cells: int, upstream: int, width: int
+    fragments: FragmentFile,
+    regions: Regions,
+    codes: Int64s,
+    n_groups: int,
+    upstream: int,
+    width: int,
 ) -> Pileup:
-    """Pile up fragments over windows that begin ``upstream`` bases before the features' TSS."""
+    """Pile up fragments over windows that begin ``upstream`` bases before the features' TSS.
+
+    ``codes`` are the groups of the cells, -1 where a cell is in no group's profile.
+
+    Raises
+    ------
+    MemoryLimitError
+        If counters and profiles do not fit.
+    """
     from lazymu.kernels.intervals import layered_intervals, pile_up
 
-    n_features = len(regions.start)
+    n_features, n_cells = len(regions.start), len(codes)
     size = max(RUN_OVERLAPS, n_features)
-    require_memory(BYTES_PER_OVERLAP * size + BYTES_PER_FEATURE * n_features + 24 * n_cells)
+    profile_bytes = PROFILE_BYTES * (n_groups + 1) * (width + 1)
+    held = 24 * n_cells + profile_bytes
+    require_memory(BYTES_PER_OVERLAP * size + BYTES_PER_FEATURE * n_features + held)
     minus = np.zeros(n_features, dtype=bool) if regions.minus is None else regions.minus
     tss = np.where(minus, np.maximum(regions.end - 1, regions.start), regions.start)
     first = np.where(minus, tss - (width - 1 - upstream), tss - upstream)
     intervals = layered_intervals(regions.chrom, first, first + width, len(regions.names))
     mirrored = minus[intervals.feature]
-    counters, steps = np.zeros((n_cells, 3), np.int64), np.zeros(width + 1, np.int64)
+    counters = np.zeros((n_cells, 3), np.int64)
+    steps, group = (
+        np.zeros((n_groups + 1, width + 1), np.int64),
+        np.where(codes < 0, n_groups, codes),
+    )
     cursor, margin = intervals.layers[:-1].copy(), margin_of(width)
-    for block in fragments.blocks():
+    for block in fragments.blocks(label="TSS enrichment"):
         for fragment, window in overlaps(block, intervals, cursor, size):
             begin, backwards = intervals.start[window], mirrored[window]
-            pile_up(block.values, fragment, begin, backwards, width, FLANK, margin, counters, steps)
-    return Pileup(counters, np.cumsum(steps[:-1]))
+            windows = (begin, backwards, width, FLANK, margin)
+            pile_up(block.values, fragment, *windows, counters, group, steps)
+    return Pileup(counters, np.cumsum(steps[:n_groups, :-1], axis=1))
 
 
 def tss_scores(counters: Int64s, width: int) -> Float64s:
@@ -74,10 +96,22 @@ def tss_scores(counters: Int64s, width: int) -> Float64s:
     return scores
 
 
-def profile_table(profile: Int64s, upstream: int) -> pd.DataFrame:
-    """Return positions from the TSS, coverage, and coverage over the mean of the flanks."""
-    flank = np.concatenate([profile[:FLANK], profile[-FLANK:]]).mean()
-    enrichment = np.full(len(profile), np.nan)
-    np.divide(profile, flank, out=enrichment, where=bool(flank > 0))
-    positions = np.arange(-upstream, len(profile) - upstream)
-    return pd.DataFrame({TSS_POSITION: positions, "coverage": profile, "enrichment": enrichment})
+def profile_table(profiles: Int64s, upstream: int, groups: pd.DataFrame) -> pd.DataFrame:
+    """Return positions from the TSS, coverage, and coverage over the mean of the flanks.
+
+    ``groups`` has a row for each profile, whose columns come first in each row of its positions.
+    """
+    n_groups, width = profiles.shape
+    table = groups.loc[groups.index.repeat(width)].reset_index(drop=True)
+    table[TSS_POSITION] = np.tile(np.arange(-upstream, width - upstream), n_groups)
+    table[COVERAGE] = profiles.ravel()
+    table[ENRICHMENT] = enrichment(profiles).ravel()
+    return table
+
+
+def enrichment(profiles: Int64s) -> Float64s:
+    """Return each profile (groups, positions) over the mean of its flanks, NaN where that is 0."""
+    flank = np.hstack([profiles[:, :FLANK], profiles[:, -FLANK:]]).mean(axis=1, keepdims=True)
+    found = np.full(profiles.shape, np.nan)
+    np.divide(profiles, flank, out=found, where=flank > 0)
+    return found

@@ -17,6 +17,7 @@ Shown: TypeAlias = "Figure | Axes | list[Axes] | None"
 
 T = TypeVar("T")
 
+_LINE_INCHES = 0.25
 _BACKENDS_TO_FILES = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 
 
@@ -50,6 +51,15 @@ def widen(figure: Figure, inches: float) -> None:
     """Make the figure wider, for legends that stand beside the axes."""
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + inches, height)
+
+
+def heighten(figure: Figure, axes: list[Axes]) -> None:
+    """Make the figure taller by what upright names below the axes take beyond a line of text."""
+    rows = axes[0].get_gridspec().nrows  # type: ignore[union-attr]  # they stand in a grid of ours
+    names = [label for ax in axes for label in ax.get_xticklabels()]
+    tallest = max((name.get_window_extent().height for name in names), default=0.0) / figure.dpi
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + rows * max(tallest - _LINE_INCHES, 0.0))
 
 
 def settle(figure: Figure) -> None:

@@ -18,6 +18,7 @@ _SEED = 0
 _SMALLEST_POINT, _LARGEST_POINT = 1.0, 400.0
 _FEW = 50_000  # points up to which each is drawn with a colour of its own
 _SLICES = 10
+_SAMPLE, _SHARED = 10_000, 0.5
 _GREY = "#7f7f7f"
 
 
@@ -49,8 +50,24 @@ class PointStyle:
         One number for points of one size, as matplotlib draws those several times quicker.
         """
         if self.size is None:
-            return float(np.clip(120_000 / max(n, 1), _SMALLEST_POINT, _LARGEST_POINT))
+            return default_area(n)
         return self.size[order] if isinstance(self.size, np.ndarray) else self.size
+
+
+def default_area(n: int) -> float:
+    """Return the area of each of ``n`` points in square points: scanpy's, within 1 and 400."""
+    return float(np.clip(120_000 / max(n, 1), _SMALLEST_POINT, _LARGEST_POINT))
+
+
+def n_places(points: Floats) -> int:
+    """Return how many places points (n, 2) have, ``n`` where hardly two share one.
+
+    Whether they share places shows in some ten thousand of them.
+    """
+    some = points[:: max(len(points) // _SAMPLE, 1)]
+    if len(np.unique(some, axis=0)) > _SHARED * len(some):
+        return len(points)
+    return len(np.unique(points, axis=0))
 
 
 def order_of_categories(codes: Ints) -> Int64s:
