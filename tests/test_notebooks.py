@@ -119,6 +119,7 @@ def test_cluster__clusters_are_those_of_threads(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of scanpy's plots
 def test_from_muon__both_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("muon")
     monkeypatch.chdir(tmp_path)
