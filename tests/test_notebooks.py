@@ -148,7 +148,7 @@ def test_million__passes_are_few_and_a_rare_type_is_kept(
     monkeypatch.chdir(tmp_path)
     found = run("million.ipynb")
     n_passes = {record.label: record.n_passes for record in found["stages"]}
-    assert n_passes["RNA"] == n_passes["ATAC"] == 2  # rare features, then all at once
+    assert n_passes["RNA"] == n_passes["ATAC"] == 2  # variable genes, PCA; sums, LSI
     assert n_passes["Neighbours"] == n_passes["Clusters"] == n_passes["UMAP"] == 0
     assert n_passes["Markers"] == 1
     assert "set lazymu.settings.memory_limit to at least" in found["refused"]
