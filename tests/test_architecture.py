@@ -241,3 +241,7 @@ def test_import_lazymu__is_quick() -> None:
     code = "from time import process_time as now; t = now(); import lazymu; print(now() - t)"
     seconds = min(float(run_in_new_process(code)) for _ in range(3))
     assert seconds < MAX_IMPORT_SECONDS
+
+
+def test_package__tells_type_checkers_that_it_has_types() -> None:
+    assert (PACKAGE / "py.typed").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from tests.conftest import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 MOST_BYTES = 600_000
-PICTURES = {"citeseq": 4, "cluster": 0, "convert": 0, "mofa": 1, "quickstart": 4}
+PICTURES = {
+    "citeseq": 4,
+    "cluster": 0,
+    "convert": 0,
+    "from_muon": 1,
+    "million": 2,
+    "mofa": 1,
+    "quickstart": 4,
+}
 """How many each notebook shows at least."""
 
 pytestmark = [
@@ -107,6 +116,68 @@ def test_cluster__clusters_are_those_of_threads(
     found = run("cluster.ipynb")
     assert found["ari"] > 0.99
     assert found["pca"] < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of scanpy's plots
+def test_from_muon__both_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("muon")
+    monkeypatch.chdir(tmp_path)
+    found = run("from_muon.ipynb")
+    assert found["theirs"].shape == found["ours"].shape
+    assert found["qc"].max() < 1e-10
+    assert found["normalised"] < 1e-5
+    assert found["tfidf"] < 1e-5
+    assert found["shared_genes"] == 1000
+    assert found["pca"] > 0.9999
+    assert found["lsi"] > 0.9999
+    # muon's bandwidths are approximate, Seurat's method is another one.
+    assert 0.85 < found["neighbours"]["as_muon"] < 1
+    assert 0.5 < found["neighbours"]["wnn"] < found["neighbours"]["as_muon"]
+    assert found["ari"] > 0.95
+    assert found["same_top"] > 0.98
+    assert found["markers"]["logfoldchanges"] < 1e-4
+    assert found["same"]
+    assert found["back"].shape == found["theirs"].shape
+
+
+@pytest.mark.slow
+def test_million__passes_are_few_and_a_rare_type_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run("million.ipynb")
+    n_passes = {record.label: record.n_passes for record in found["stages"]}
+    assert n_passes["RNA"] == n_passes["ATAC"] == 2  # variable genes, PCA; sums, LSI
+    assert n_passes["Neighbours"] == n_passes["Clusters"] == n_passes["UMAP"] == 0
+    assert n_passes["Markers"] == 1
+    assert "set lazymu.settings.memory_limit to at least" in found["refused"]
+    assert found["ari"] > 0.9
+    of_pdc, size = found["of_pdc"], found["size"]
+    assert 20 < of_pdc.sum() < 60
+    assert of_pdc.iloc[0] > 0.9 * max(size, of_pdc.sum())
+    assert found["accuracy"] > 0.8
+    written = lazymu.read(tmp_path / "million_result.zarr")
+    np.testing.assert_array_equal(written.obsm["X_umap"], found["mdata"].obsm["X_umap"])
+
+
+def test_million__figures_of_a_million_cells_were_measured() -> None:
+    rows = re.compile(r"^\| ([A-Za-z ]+) \| ([\d.]+) \|(?: [\d.]+ \|)? ([\d.]+) \|$", re.MULTILINE)
+    page = (REPOSITORY / "benchmarks" / "results" / "run-1000000.md").read_text()
+    cells = json.loads((REPOSITORY / "notebooks" / "million.ipynb").read_text())["cells"]
+    told = rows.findall("".join(cells[0]["source"]))
+    assert len(told) == 10
+    assert set(told) <= set(rows.findall(page))
+
+
+def test_million__kept_its_limit_when_it_was_run() -> None:
+    text = "".join(
+        "".join(output.get("text", ""))
+        for cell in code_cells(REPOSITORY / "notebooks" / "million.ipynb")
+        for output in cell["outputs"]
+    )
+    (told,) = re.findall(r"peak of the process ([\d.]+) GB, limit ([\d.]+) GB", text)
+    assert 0 < float(told[0]) <= float(told[1])
 
 
 def test_notebooks__are_found() -> None:

@@ -111,6 +111,21 @@ def test_umap__given_axes_and_cells_that_a_modality_has_not(mdata: MuData) -> No
     assert to_hex(absent.get_facecolors()[0]) == to_hex("lightgray")
 
 
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_umap__labels_on_data_of_given_axes_stand_at_their_clusters(
+    mdata: MuData, layout: str | None
+) -> None:
+    angle = np.arange(N) % 4 * np.pi / 2
+    mdata.obsm["X_umap"] = 20 * np.column_stack([np.cos(angle), np.sin(angle)])
+    _, axes = pyplot.subplots(1, 2, figsize=(12, 5), layout=layout)
+    pl.umap(mdata, color="leiden_wnn", legend_loc="on data", ax=axes[0], show=False)
+    places = np.array([text.get_position() for text in axes[0].texts])
+    expected = np.unique(mdata.obsm["X_umap"].round(9), axis=0)
+    gaps = np.linalg.norm(places[:, None] - expected[None], axis=2).min(axis=1)
+    assert len(places) == 4
+    assert gaps.max() < 4
+
+
 def test_embedding__of_a_basis(mdata: MuData) -> None:
     with raise_if_dask_computes():
         ax = pl.embedding(mdata, basis="X_umap", color="leiden_wnn", show=False)

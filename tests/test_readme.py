@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import muon
 import pytest
 import scanpy
+import yaml
 
+import lazymu
 from lazymu.settings import settings
 from tests.conftest import REPOSITORY
 
@@ -73,6 +77,102 @@ def test_links__lead_somewhere() -> None:
             assert target[1:] in anchors
         elif not target.startswith("http"):
             assert (REPOSITORY / target).exists(), target
+
+
+PICTURES = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", README)
+MOST_BYTES = 250_000
+
+
+def test_pictures__are_there_described_and_small() -> None:
+    assert {Path(place).suffix for _, place in PICTURES} == {".png", ".svg"}
+    for words, place in PICTURES:
+        picture = REPOSITORY / place
+        assert len(words) > 40
+        assert 0 < picture.stat().st_size < MOST_BYTES
+        if picture.suffix == ".png":
+            assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_drawing__stands_alone_in_light_and_dark() -> None:
+    (place,) = (place for _, place in PICTURES if place.endswith(".svg"))
+    drawing = (REPOSITORY / place).read_text()
+    root = ElementTree.fromstring(drawing)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert [child.tag.rpartition("}")[2] for child in root[:2]] == ["title", "desc"]
+    assert "prefers-color-scheme: dark" in drawing
+    for outside in ("href", "@import", "@font-face", "<script", "url(http"):
+        assert outside not in drawing
+
+
+def test_notebooks__are_all_listed() -> None:
+    listed = re.findall(r"\(notebooks/(\w+)\.ipynb\)", README)
+    assert sorted(listed) == sorted(p.stem for p in (REPOSITORY / "notebooks").glob("*.ipynb"))
+
+
+# --- measurements ---------------------------------------------------------------------------------
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+TASKS = {"RNA to PCA": "rna", "TF-IDF and LSI": "atac"}
+TOOLS = {
+    "rna": ("lazymu", "scanpy", "scanpy+dask", "snapatac2"),
+    "atac": ("lazymu", "muon", None, "snapatac2"),
+}
+
+
+def measured(task: str, tool: str, n_cells: int) -> tuple[float, float] | None:
+    """Return seconds without importing, and the peak in GB, where the tool came to an end."""
+    page = json.loads((RESULTS / f"compare-{n_cells}.json").read_text())
+    for run in page["measured"]:
+        if (run["task"], run["tool"], run["outcome"]) == (task, tool, "ok"):
+            stages = [stage for stage in run["stages"] if stage[0] != "import"]
+            return sum(stage[1] for stage in stages), max(stage[3] for stage in stages) / 1e9
+    return None
+
+
+def test_table_of_peers__figures_are_those_measured() -> None:
+    rows = re.findall(r"^\| ([\w -]+), ([\d,]+) cells \| (.*) \|$", README, re.MULTILINE)
+    assert len(rows) == 4
+    for what, n, cells in rows:
+        task, n_cells = TASKS[what], int(n.replace(",", ""))
+        for tool, told in zip(TOOLS[task], cells.split("|"), strict=True):
+            found = None if tool is None else measured(task, tool, n_cells)
+            figures = re.match(r" *([\d.]+) s, ([\d.]+) GB", told)
+            assert (figures is None) == (found is None), (what, n, tool)
+            if figures is not None and found is not None:
+                digits = len(figures[1].partition(".")[2])
+                assert figures[1] == f"{found[0]:.{digits}f}"
+                assert figures[2] == f"{found[1]:.1f}"
+
+
+def test_table_of_peers__a_million_cells_and_weighted_neighbours() -> None:
+    page = (RESULTS / "run-1000000.md").read_text()
+    (seconds, peak) = re.findall(r"import to Leiden \| ([\d.]+) \| [\d.]+ \| ([\d.]+)", page)[0]
+    assert f"| {float(seconds):,.0f} s, {float(peak):.1f} GB |" in README
+    assert f"{float(seconds) / 60:.0f} minutes on two cores, in {float(peak):.1f} GB" in README
+    wnn = (RESULTS / "wnn.md").read_text()
+    stage = r"^\| {} \| {} \| ([\d.]+) \| [\d.]+ \| ([\d.]+) \|$"
+    told = re.search(r"weighted neighbours, .*\| (\d+) s, ([\d.]+) GB \| (\d+) s, ([\d.]+)", README)
+    assert told is not None
+    ours = re.findall(stage.format("lazymu", "weighted neighbours"), wnn, re.MULTILINE)
+    theirs = re.findall(stage.format("muon", "(?:weighted )?neighbours"), wnn, re.MULTILINE)
+    for runs, figures in ((ours, told.group(1, 2)), (theirs, told.group(3, 4))):
+        assert abs(sum(float(run[0]) for run in runs) - int(figures[0])) <= 0.6
+        assert f"{max(float(run[1]) for run in runs):.1f}" == figures[1]
+
+
+# --- citation -------------------------------------------------------------------------------------
+
+
+def test_citation__names_this_version_and_the_papers_of_the_readme() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert (citation["type"], citation["license"]) == ("software", "BSD-3-Clause")
+    assert citation["version"] == lazymu.__version__
+    assert citation["authors"] == [{"name": "The lazymu developers"}]
+    papers = {paper["doi"] for paper in citation["references"]}
+    assert papers == set(re.findall(r"https://doi\.org/([^)]+)", README))
+    known = "\n".join(path.read_text() for path in Path(lazymu.__file__).parent.rglob("*.py"))
+    assert all(doi in known for doi in papers)
 
 
 # --- differences from the peers -------------------------------------------------------------------

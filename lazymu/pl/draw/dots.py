@@ -105,7 +105,8 @@ def _size_legend(ax: Axes, style: DotStyle, bounds: tuple[float, float]) -> None
     low, high = bounds
     step = 0.2 if high - low > 0.5 else (high - low) / 4
     shares = np.arange(high, low + step / 4, -step)[::-1]
-    ax.scatter(range(len(shares)), np.zeros_like(shares), s=style.areas(shares, bounds), c="0.5")
+    areas = style.areas(shares, bounds)
+    ax.scatter(range(len(shares)), np.zeros_like(shares), s=areas, c="0.5", clip_on=False)
     ax.set_xlim(-0.7, len(shares) - 0.3)
     ax.set_ylim(-1, 1)
     words = [f"{100 * share:.3g}" for share in shares]

@@ -111,8 +111,9 @@ def draw_embedding(
     if ax is not None:
         check_one_panel(len(panels))
         drawn = [_draw_panel(ax, panels[0], points, legend, style)]
-        spread_labels(ax, drawn[0].labels)
         figure = ax.figure.figure
+        settle(figure)
+        spread_labels(ax, drawn[0].labels)
         return figure, [ax]
     side = 4.4 if len(panels) == 1 else 3.4
     figure, axes = grid(

@@ -160,6 +160,7 @@ def spread_labels(ax: Axes, labels: Sequence[Label]) -> None:
     if not labels:
         return
     texts = [label.text for label in labels]
+    ax.autoscale_view()  # else its limits would wait until it is drawn
     frame = ax.get_window_extent()
     low, high = np.array([frame.x0, frame.y0]), np.array([frame.x1, frame.y1])
     places = np.array([text.get_position() for text in texts])
