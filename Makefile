@@ -21,7 +21,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks docs coverage bench bench-million bench-passes bench-wnn bench-memory bench-kernels clean
+.PHONY: help demo test test-all lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-memory bench-kernels clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -81,6 +81,9 @@ notebooks: $(INSTALLED_NOTEBOOKS)  ## run the notebooks and keep what they show
 docs: $(INSTALLED_DOCS)  ## build the pages of all functions into docs/_build
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo "docs/_build/index.html"
+
+pictures: $(INSTALLED)  ## draw the README's picture of a result anew
+	$(BIN)/python -m docs.pictures
 
 coverage: $(INSTALLED_DEV)  ## run the tests and report the lines that none of them reaches
 	$(PYTEST) -m "not slow" --cov --cov-report=term --cov-report=html
