@@ -76,3 +76,11 @@ class MissingPackageError(LazyMuError, ImportError):
 
 class MissingFileError(LazyMuError, FileNotFoundError):
     """A path to read from does not exist."""
+
+
+class AccessError(LazyMuError, PermissionError):
+    """An object store refuses the request, or the credentials."""
+
+
+class RemoteError(LazyMuError, ConnectionError):
+    """A server did not answer, or answered with errors, also when asked again."""

@@ -1,0 +1,168 @@
+"""Vectors of Zarr arrays in shards: the chunks that a read needs come in one request a shard.
+
+zarr-python asks for them one after the other, which over a network takes longer than the reading.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lazymu.store.chunks import Decoder, decoder_of
+from lazymu.typing import Array
+
+ABSENT = np.iinfo(np.uint64).max
+"""Offset of a chunk that is all fill value."""
+KEPT_INDEXES = 1024
+CHECKSUM_BYTES = 4
+ENTRY_BYTES = 16
+INDEX_CODECS = ["bytes", "crc32c"]
+
+
+class Objects(Protocol):
+    """Where shards are read from, by key."""
+
+    def tail(self, key: str, n_bytes: int) -> Any:
+        """Return the last bytes of an object."""
+        ...
+
+    def ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> list[Any]:
+        """Return ranges of bytes of an object."""
+        ...
+
+
+class FolderObjects:
+    """Shards in files of a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def tail(self, key: str, n_bytes: int) -> bytes:
+        with open(self._folder / key, "rb") as file:
+            file.seek(max(0, file.seek(0, 2) - n_bytes))
+            return file.read()
+
+    def ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> list[bytes]:
+        found = []
+        with open(self._folder / key, "rb") as file:
+            for start, stop in zip(starts, stops, strict=True):
+                file.seek(start)
+                found.append(file.read(stop - start))
+        return found
+
+
+class ShardedVector:
+    """A one-dimensional Zarr array in shards with their index at the end.
+
+    Parameters
+    ----------
+    array
+        The Zarr array.
+    objects
+        Where its shards are.
+    decode
+        Decoder of a chunk.
+    """
+
+    def __init__(self, array: Any, objects: Objects, decode: Decoder) -> None:
+        self._objects, self._decode, self._path = objects, decode, array.path
+        self._length = int(array.shape[0])
+        self._chunk, self._shard = int(array.chunks[0]), int(array.shards[0])
+        self._dtype, self._fill = np.dtype(array.dtype), array.fill_value or 0
+        self._encode_key = array.metadata.encode_chunk_key
+        self._indexes: dict[int, Array] = {}
+        self._lock = threading.Lock()
+
+    def read(self, start: int, stop: int) -> Array:
+        """Return the values from ``start`` to ``stop``."""
+        stop = min(stop, self._length)
+        out = np.empty(max(stop - start, 0), self._dtype)
+        for number in range(start // self._shard, -(-stop // self._shard) if len(out) else 0):
+            first = number * self._shard
+            lo, hi = max(start, first), min(stop, first + self._shard)
+            self._read_shard(number, lo - first, hi - first, out[lo - start : hi - start])
+        return out
+
+    def _read_shard(self, number: int, start: int, stop: int, out: Array) -> None:
+        """Fill ``out`` with a run of a shard's values."""
+        chunks = np.arange(start // self._chunk, -(-stop // self._chunk))
+        entries = self._index(number)[chunks]
+        there = entries[:, 0] != ABSENT
+        offsets, ends = entries[there, 0].tolist(), entries[there].sum(axis=1).tolist()
+        encoded = iter(self._objects.ranges(self._key(number), offsets, ends) if offsets else ())
+        for chunk, is_there in zip(chunks.tolist(), there.tolist(), strict=True):
+            first = chunk * self._chunk
+            lo, hi = max(start, first), min(stop, first + self._chunk)
+            part = out[lo - start : hi - start]
+            if not is_there:
+                part[:] = self._fill
+            elif hi - lo == self._chunk:
+                self._decode_chunk(next(encoded), part, number, first)
+            else:
+                whole = np.empty(self._chunk, self._dtype)
+                self._decode_chunk(next(encoded), whole, number, first)
+                part[:] = whole[lo - first : hi - first]
+
+    def _decode_chunk(self, encoded: Any, out: Array, number: int, first: int) -> None:
+        try:
+            self._decode(bytes(encoded), out)
+        except (RuntimeError, ValueError) as error:
+            first += number * self._shard
+            error.add_note(f"in the chunk of values {first:,} to {first + self._chunk:,}")
+            raise
+
+    def _key(self, number: int) -> str:
+        return f"{self._path}/{self._encode_key((number,))}"
+
+    def _index(self, number: int) -> Array:
+        """Return the offsets and lengths of a shard's chunks (chunks, 2)."""
+        with self._lock:
+            if number in self._indexes:
+                return self._indexes[number]
+        n_bytes = ENTRY_BYTES * (self._shard // self._chunk) + CHECKSUM_BYTES
+        index = _checked(bytes(self._objects.tail(self._key(number), n_bytes)), n_bytes)
+        with self._lock:
+            if len(self._indexes) >= KEPT_INDEXES:
+                self._indexes.clear()
+            self._indexes[number] = index
+        return index
+
+
+def _checked(tail: bytes, n_bytes: int) -> Array:
+    from google_crc32c import value
+
+    entries, checksum = tail[:-CHECKSUM_BYTES], tail[-CHECKSUM_BYTES:]
+    if len(tail) != n_bytes or value(entries) != int.from_bytes(checksum, "little"):
+        raise ValueError("the index of a shard is damaged or cut short")
+    return np.frombuffer(entries, "<u8").reshape(-1, 2)
+
+
+def sharded_vector(array: Any, objects: Objects) -> ShardedVector | None:
+    """Return the reader of a vector in shards; None of what zarr-python has to read."""
+    metadata = getattr(array, "metadata", None)
+    if metadata is None or metadata.zarr_format != 3 or len(array.shape) != 1:
+        return None
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "iuf" or not dtype.isnative or len(metadata.codecs) != 1:
+        return None
+    codec = metadata.codecs[0].to_dict()
+    if codec["name"] != "sharding_indexed":
+        return None
+    found = codec["configuration"]
+    names = [_plain(one)["name"] for one in found["index_codecs"]]
+    if names != INDEX_CODECS or _plain_text(found["index_location"]) != "end":
+        return None
+    decode = decoder_of([_plain(one) for one in found["codecs"]])
+    return None if decode is None else ShardedVector(array, objects, decode)
+
+
+def _plain(codec: Any) -> Any:
+    return codec.to_dict() if hasattr(codec, "to_dict") else codec
+
+
+def _plain_text(value: Any) -> str:
+    return str(getattr(value, "value", value))
