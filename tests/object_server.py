@@ -1,4 +1,4 @@
-"""Servers on loopback that tests start: objects by the S3 protocol (signatures checked), or files."""
+"""Servers on loopback that tests start: objects by S3's protocol, signatures checked, or files."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class ObjectServer:
     faults: list[Callable[[Request], str | None]] = field(default_factory=list)
     """Each is asked of each request: "503", "403", "reset" or "slow", None to serve it."""
     signed: bool = True
+    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    """Parts of objects that come in several."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fail(self, kind: str, times: int, match: Callable[[Request], bool] | None = None) -> None:
@@ -88,9 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         bucket, _, key = unquote(split.path).lstrip("/").partition("/")
         if not state.signed:
             key = unquote(split.path).lstrip("/")
-        request = Request(
-            self.command, key, query, self.headers.get("Range"), time.monotonic()
-        )
+        request = Request(self.command, key, query, self.headers.get("Range"), time.monotonic())
         with state.lock:
             state.requests.append(request)
             kind = next((k for fault in state.faults if (k := fault(request))), None)
@@ -131,6 +131,24 @@ class _Handler(BaseHTTPRequestHandler):
                 self._error(404, "NoSuchKey")
             else:
                 self._object(objects[key], request.bytes_range)
+        elif method == "POST" and "uploads" in request.query:
+            answer = f"<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{escape(key)}"
+            answer += f"</Key><UploadId>u{len(self.server.state.requests)}</UploadId>"
+            answer += "</InitiateMultipartUploadResult>"
+            self._send(200, answer.encode(), "application/xml")
+        elif method == "PUT" and "partNumber" in request.query:
+            upload = self.server.state.parts.setdefault(request.query["uploadId"], {})
+            upload[int(request.query["partNumber"])] = body
+            self._send(200, b"", "", etag=_etag(body))
+        elif method == "POST" and "uploadId" in request.query:
+            upload = self.server.state.parts.pop(request.query["uploadId"])
+            objects[key] = b"".join(upload[number] for number in sorted(upload))
+            answer = f"<CompleteMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{escape(key)}"
+            answer += f"</Key><ETag>{_etag(objects[key])}</ETag></CompleteMultipartUploadResult>"
+            self._send(200, answer.encode(), "application/xml")
+        elif method == "DELETE" and "uploadId" in request.query:
+            self.server.state.parts.pop(request.query["uploadId"], None)
+            self._send(204, b"")
         elif method == "PUT":
             objects[key] = body
             self._send(200, b"", "", etag=_etag(body))

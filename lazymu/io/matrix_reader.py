@@ -130,7 +130,7 @@ class MatrixReader:
             return record
         if self._root.is_remote:  # where listing takes time, or is not possible
             self._root.expect_whole(path)
-        elif (n_absent := absent_files(node)):
+        elif n_absent := absent_files(node):
             got = f"without {n_absent} of its files in {self._root}"
             rule = "lazymu wrote all of them"
             raise DamagedFileError(explain(path, got, rule, "copy or write the store again"))

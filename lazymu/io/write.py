@@ -90,12 +90,12 @@ def write_elements(
     memory limit. Of a shard three copies are in memory while it is written. The pass also makes the
     matrix's sums, which functions take from the store later.
 
-    The target changes in one step when all is written. On an object store, which has no rename, the
+    The target changes in one step when all is written. On an object store, which has no rename,
     chunks come first, under keys that the store there has not, then the metadata, the root's last:
-    it has all of them (consolidated), so that a reader finds the old store or the new one. Chunks of
-    the old store are removed then; who still reads it is told by lazymu that they are gone, and by
-    other tools is given fill values. With ``zarr_format=2`` the old store is removed first. What a
-    killed write leaves, the next one removes. Two writes to one URL at a time are not kept apart.
+    it has all of them (consolidated), so that a reader finds the old store or the new one. Chunks
+    of the old store are removed then; who still reads it is told by lazymu that they are gone, and
+    by other tools is given fill values. With ``zarr_format=2`` the old store is removed first. What
+    a killed write leaves, the next one removes. Two writes to one URL at a time are not kept apart.
     """
     target = str(path)
     if X not in (None, "counts", "normalized"):

@@ -13,8 +13,11 @@ from lazymu.typing import Array
 
 H5_CHUNK_VALUES = 1 << 17
 """HDF5 caches chunks of up to about a megabyte."""
-BATCH_UNITS = 4
-"""Chunks or shards that are handed to the file at once, so that they are compressed in parallel."""
+BATCH_CHUNKS = 4
+"""Chunks that are handed to the file at once, so that they are compressed in parallel; of shards
+one is, whose chunks are."""
+SHARD_COPIES = 3
+"""How often a shard is in memory while it is written: in pieces, as a whole, and encoded."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,14 @@ class Appender:
         self._n_pending = 0
         self._array = create_array(group, name, capacity, width, dtype, layout)
         self._unit = _unit_rows(self._array)
+        self._batch = self._unit * (BATCH_CHUNKS if layout.shard_values is None else 1)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that a shard takes while it is written; chunks are small."""
+        if self._layout.shard_values is None:
+            return 0
+        return int(SHARD_COPIES * self._unit * (self._width or 1) * self.dtype.itemsize)
 
     def append(self, rows: Array) -> None:
         """Append rows; they are cast to the array's type."""
@@ -157,8 +168,8 @@ class Appender:
             if self._n_pending == self._unit:
                 self._flush()
         whole = len(rows) - len(rows) % self._unit
-        for start in range(0, whole, BATCH_UNITS * self._unit):
-            self._write(rows[start : min(start + BATCH_UNITS * self._unit, whole)])
+        for start in range(0, whole, self._batch):
+            self._write(rows[start : min(start + self._batch, whole)])
         if whole < len(rows):
             self._hold(rows[whole:])
 

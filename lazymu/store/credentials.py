@@ -64,7 +64,8 @@ def _obstore_name(name: str) -> str:
 def _has_credentials(config: Mapping[str, Any], profile: str | None) -> bool:
     if any("access_key_id" in name for name in config) or config.get("aws_skip_signature"):
         return True
-    return profile is None and any(os.environ.get(name) for name in PROVIDERS)
+    unsigned = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true")
+    return profile is None and (unsigned or any(os.environ.get(name) for name in PROVIDERS))
 
 
 def _first(names: tuple[str, ...]) -> str | None:

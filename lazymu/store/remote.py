@@ -115,6 +115,8 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
         Paths of arrays of which every chunk was written: one that is absent was lost.
     """
 
+    is_remote = True
+
     def __init__(
         self,
         store: Any,
@@ -129,7 +131,7 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
         self.version: int | None = None
         """Checksum of the root's metadata as they were first read."""
 
-    def with_read_only(self, read_only: bool = False) -> RemoteStore:
+    def with_read_only(self, read_only: bool = False) -> Any:  # noqa: FBT001, FBT002 - zarr's
         return type(self)(self.store, self.location, read_only=read_only, whole=self.whole)
 
     def __str__(self) -> str:
@@ -196,6 +198,15 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
             fix = "run zarr.consolidate_metadata on the store, or write it with lazymu"
             raise DamagedFileError(explain("path", repr(self.location), rule, fix))
 
+    def sizes(self) -> dict[str, int] | None:
+        """Return the bytes of every object by its key; None where they cannot be listed."""
+        import obstore
+
+        if scheme_of(self.location) in READ_ONLY:
+            return None
+        with told(self.location):
+            return {entry["path"]: entry["size"] for entry in obstore.list(self.store).collect()}
+
     def ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> list[Any]:
         """Return ranges of bytes of an object; neighbouring ones come in one request."""
         try:
@@ -252,7 +263,9 @@ def _raise(error: Exception, location: str) -> NoReturn:
     status = re.search(r"status code: (\d{3})([A-Za-z ]*)", text)
     code = re.search(r"<Code>(\w+)</Code>", text)
     number = status[1] if status else ""
-    said = " ".join(part for part in (number, code[1] if code else (status or ["", "", ""])[2]) if part)
+    said = " ".join(
+        part for part in (number, code[1] if code else (status or ["", "", ""])[2]) if part
+    )
     refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
     if "169.254.169.254" in text or "/latest/" in text or "CredentialProvider" in text:
         rule = "no credentials were found for it"

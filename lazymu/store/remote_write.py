@@ -1,4 +1,4 @@
-"""A Zarr store written to an object store, which has no rename: it is there in one step all the same.
+"""A Zarr store written to an object store, which has no rename: it is there in one step even so.
 
 Chunks go up as they are made; metadata are held and go up at the end, the root's last, with all
 metadata of the store in it. A store that is replaced keeps its objects until then: the chunks of
@@ -43,7 +43,7 @@ def writing(
 
     An error leaves the store that was there as it was. What a killed write leaves is removed by the
     next one. Where the new store is of Zarr's format 2, or the old one has keys of several kinds,
-    the old one goes before the first chunk comes. Two writes to one URL at a time are not kept apart.
+    the old one goes before the first chunk comes. Two writes to one URL are not kept apart.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def writing(
     _check(keys, url, overwrite=overwrite)
     flat = zarr_format == 3 and _next_is_flat(target, keys, location)
     store = WritingStore(target, location, flat=bool(flat))
-    _delete(target, location, _in_the_way(keys, flat))
+    _delete(target, location, _in_the_way(keys, flat=flat))
     _put(target, location, {MARKER: b"{}"})
     try:
         yield store
@@ -105,7 +105,7 @@ def _next_is_flat(target: Any, keys: list[str], location: str) -> bool | None:
     return names != {"v2"}
 
 
-def _in_the_way(keys: list[str], flat: bool | None) -> list[str]:
+def _in_the_way(keys: list[str], *, flat: bool | None) -> list[str]:
     """Return what goes before a write: keys that it may make, or all of them where that is open."""
     if not any(name in keys for name in ROOTS) or flat is None:
         return sorted(keys, key=lambda key: key not in ROOTS)
@@ -131,7 +131,7 @@ class WritingStore(RemoteStore):
         """Keys of chunks as Zarr asks for them, and as they are."""
         self.flat = flat
 
-    def with_read_only(self, read_only: bool = False) -> RemoteStore:
+    def with_read_only(self, read_only: bool = False) -> Any:  # noqa: FBT001, FBT002 - zarr's
         if not read_only:
             return self
         rule = "it is being written"
@@ -244,12 +244,16 @@ def _put(target: Any, location: str, objects: Mapping[str, bytes]) -> None:
 def _delete(target: Any, location: str, keys: list[str]) -> None:
     import obstore
 
+    def remove(names: str | list[str]) -> None:
+        with suppress(FileNotFoundError):
+            obstore.delete(target, names)
+
     # Roots come first in what is to be removed: a store goes before its parts do.
     for key in [key for key in keys if key in ROOTS]:
-        _side_by_side(location, lambda name: obstore.delete(target, name), [key])
+        _side_by_side(location, remove, [key])
     rest = [key for key in keys if key not in ROOTS]
     runs = [rest[start : start + 1000] for start in range(0, len(rest), 1000)]
-    _side_by_side(location, lambda run: obstore.delete(target, run), runs)
+    _side_by_side(location, remove, runs)
 
 
 def _side_by_side(location: str, work: Callable[[Any], object], items: list[Any]) -> None:

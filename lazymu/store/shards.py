@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from lazymu.typing import Array
 ABSENT = np.iinfo(np.uint64).max
 """Offset of a chunk that is all fill value."""
 KEPT_INDEXES = 1024
+N_REQUESTS = 8
+"""Shards of a read that are asked for side by side, where each is a request."""
 CHECKSUM_BYTES = 4
 ENTRY_BYTES = 16
 INDEX_CODECS = ["bytes", "crc32c"]
@@ -25,6 +28,8 @@ INDEX_CODECS = ["bytes", "crc32c"]
 
 class Objects(Protocol):
     """Where shards are read from, by key."""
+
+    is_remote: bool
 
     def tail(self, key: str, n_bytes: int) -> Any:
         """Return the last bytes of an object."""
@@ -37,6 +42,8 @@ class Objects(Protocol):
 
 class FolderObjects:
     """Shards in files of a folder."""
+
+    is_remote = False
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
@@ -81,10 +88,19 @@ class ShardedVector:
         """Return the values from ``start`` to ``stop``."""
         stop = min(stop, self._length)
         out = np.empty(max(stop - start, 0), self._dtype)
-        for number in range(start // self._shard, -(-stop // self._shard) if len(out) else 0):
+
+        def fill(number: int) -> None:
             first = number * self._shard
             lo, hi = max(start, first), min(stop, first + self._shard)
             self._read_shard(number, lo - first, hi - first, out[lo - start : hi - start])
+
+        numbers = range(start // self._shard, -(-stop // self._shard) if len(out) else 0)
+        if len(numbers) > 1 and self._objects.is_remote:
+            with ThreadPoolExecutor(max_workers=N_REQUESTS) as pool:
+                list(pool.map(fill, numbers))
+        else:
+            for number in numbers:
+                fill(number)
         return out
 
     def _read_shard(self, number: int, start: int, stop: int, out: Array) -> None:

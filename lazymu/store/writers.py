@@ -15,6 +15,11 @@ from lazymu.typing import CSR
 class MatrixWriter(Protocol):
     """Takes the rows of a matrix in order."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of what is in memory until it fills shards."""
+        ...
+
     def append(self, X: CSR) -> None:
         """Write the next rows."""
         ...
@@ -70,6 +75,10 @@ class CSRWriter:
         self._lengths: list[Any] = [np.zeros(1, dtype=np.int64)]
         self._n_values = 0
 
+    @property
+    def held_bytes(self) -> int:
+        return self._data.held_bytes + self._indices.held_bytes
+
     def append(self, X: CSR) -> None:
         if self._narrow:
             needed = wider(self._data.dtype, narrowest(X.data))
@@ -120,6 +129,10 @@ class DenseWriter:
         self._narrow = narrow
         self._step = rows_of(layout.chunk_values, n_cols)
         self._rows = Appender(parent, name, n_cols, dtype, layout, capacity)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._rows.held_bytes
 
     def append(self, X: CSR) -> None:
         if self._narrow:
