@@ -172,6 +172,10 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
         with told(self.location):
             await super().set(key, value)
 
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        if not await self.exists(key):
+            await self.set(key, value)
+
     async def delete(self, key: str) -> None:
         with told(self.location):
             await super().delete(key)
@@ -212,7 +216,7 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
         try:
             return ranges_of(self.store, key, starts, stops, self.location)
         except FileNotFoundError:
-            raise lost(key.rpartition("/c/")[0] or key, key, self.location) from None
+            raise lost(_array_of(key), key, self.location) from None
 
     def tail(self, key: str, n_bytes: int) -> Any:
         """Return the last bytes of an object."""
@@ -223,7 +227,7 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
             with told(self.location):
                 return obstore.get(self.store, key, options=options).bytes()
         except FileNotFoundError:
-            return b""
+            raise lost(_array_of(key), key, self.location) from None
 
 
 def ranges_of(
@@ -234,6 +238,11 @@ def ranges_of(
 
     with told(location):
         return list(obstore.get_ranges(target, key, starts=starts, ends=stops))
+
+
+def _array_of(key: str) -> str:
+    """Return the path of a vector from the key of a piece of it, of either kind."""
+    return key.rpartition("/")[0].removesuffix("/c")
 
 
 def lost(name: str, key: str, location: str) -> DamagedFileError:
@@ -280,10 +289,15 @@ def _raise(error: Exception, location: str) -> NoReturn:
         raise AccessError(explain("path", repr(location), rule, fix)) from None
     if number == "404":
         raise no_store(location) from None
-    cause = said.strip() or ("it timed out" if "timed out" in text else "the connection failed")
+    cause = said.strip() or _without_answer(text)
     rule = f"its server does not answer, also when asked again ({cause})"
     fix = "check the network and the endpoint (AWS_ENDPOINT_URL), and try again later"
     raise RemoteError(explain("path", repr(location), rule, fix)) from None
+
+
+def _without_answer(text: str) -> str:
+    late = re.search("kind: Timeout|TimedOut|timed out", text)
+    return "it timed out" if late else "the connection failed"
 
 
 def no_store(location: str) -> MissingFileError:

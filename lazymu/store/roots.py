@@ -130,22 +130,27 @@ class ZarrRoot(Root):
 
         if self.is_remote:
             return self._open_remote()
-        if self.is_zip and not self.is_local:
-            from lazymu.store.remote_zip import open_zip
-
-            return zarr.open_group(open_zip(self.location, self._options), mode="r")
-        if not self.is_local:
+        if not self.is_local and not self.is_zip:
             return zarr.open_group(self.location, mode="r")
-        if not Path(self.location).exists():
+        if self.is_local and not Path(self.location).exists():
             raise missing(self.location)
-        store = self.location
-        if self.is_zip:
-            store = zarr.storage.ZipStore(self.location, mode="r")
         # A folder is listed as it is: consolidated metadata that others wrote may be stale.
         try:
+            store = self._zip_store() if self.is_zip else self.location
             return zarr.open_group(store, mode="r", use_consolidated=False)
+        except LazyMuError:
+            raise
         except Exception as error:  # zarr and zipfile raise many kinds on damaged metadata
             raise _no_group(self, error) from error
+
+    def _zip_store(self) -> Any:
+        if not self.is_local:
+            from lazymu.store.remote_zip import open_zip
+
+            return open_zip(self.location, self._options)
+        from zarr.storage import ZipStore
+
+        return ZipStore(self.location, mode="r")
 
     def _open_remote(self) -> Any:
         import zarr
