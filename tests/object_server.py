@@ -76,6 +76,9 @@ class ObjectServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body of an answer go together, else each waits 40 ms for the one before.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     server: _Threads
 
     def log_message(self, format: str, *args: object) -> None:

@@ -1,4 +1,4 @@
-"""Stores behind URLs: buckets by S3's protocol, web servers, ZIP files, memory; faults on the way."""
+"""Stores behind URLs: buckets by S3's protocol, web servers, ZIP files, memory; and faults."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ CHUNK = 256
 SECRETS = (ACCESS_KEY, SECRET_KEY, TOKEN)
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ask again at once, and let nothing of this machine's own accounts be seen."""
     backoff = {"init_backoff": timedelta(milliseconds=5), "base": 2}
     monkeypatch.setattr(remote, "RETRIES", {"max_retries": 3, "backoff": backoff})
@@ -65,6 +64,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -253,12 +257,12 @@ def test_write__old_store_is_whole_until_the_new_one_is(s3: ObjectServer) -> Non
 
     def watch(request: Request) -> None:
         published = s3.objects["data/cells.zarr/zarr.json"] != old["data/cells.zarr/zarr.json"]
-        chunks = {key: value for key, value in old.items() if not key.endswith("zarr.json")}
-        if not published and not chunks.items() <= s3.objects.items():
+        chunks = [key for key in old if not key.endswith("zarr.json")]
+        if not published and not all(s3.objects.get(key) is old[key] for key in chunks):
             problems.append(request)
 
     s3.faults.append(watch)
-    for seed in (1, 2, 3):  # keys alternate between two kinds
+    for seed in (1, 2):  # keys alternate between two kinds
         write(s3, seed=seed, overwrite=True)
         old = dict(s3.objects)
         assert_same(lazymu.read(URL, s3.options), sample(seed))
@@ -460,7 +464,9 @@ def test_faults__that_pass_are_got_over(s3: ObjectServer, kind: str) -> None:
     assert_same(found, data)
 
 
-@pytest.mark.parametrize(("kind", "cause"), [("503", "503 SlowDown"), ("reset", "the connection fai")])
+@pytest.mark.parametrize(
+    ("kind", "cause"), [("503", "503 SlowDown"), ("reset", "the connection fai")]
+)
 def test_faults__that_stay_are_said(s3: ObjectServer, kind: str, cause: str) -> None:
     write(s3)
     found = lazymu.read(URL, s3.options)
@@ -499,7 +505,9 @@ def test_faults__of_access(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_faults__of_names(s3: ObjectServer) -> None:
     for url in (f"s3://{BUCKET}/nothing.zarr", "s3://other/cells.zarr"):
-        with pytest.raises(MissingFileError, match=rf"{url}', but there is no such store or bucket"):
+        with pytest.raises(
+            MissingFileError, match=rf"{url}', but there is no such store or bucket"
+        ):
             lazymu.read(url, s3.options)
     with pytest.raises(MissingFileError, match="no such store or bucket"):
         write(s3, "s3://other/cells.zarr")
