@@ -42,7 +42,7 @@ class ObjectServer:
     objects: dict[str, bytes] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     faults: list[Callable[[Request], str | None]] = field(default_factory=list)
-    """Each is asked of each request: "503", "403", "reset" or "slow", None to serve it."""
+    """Each is asked of each request: a status, "reset", "cut" (half an answer) or "slow"."""
     signed: bool = True
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     """Parts of objects that come in several."""
@@ -80,6 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
     server: _Threads
+    cut = False
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -107,6 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in ("503", "500"):
             self._error(int(kind), "SlowDown")
             return
+        if kind == "301":
+            self._send(301, b"")
+            return
+        self.cut = kind == "cut"
         if kind == "403":
             self._error(403, "AccessDenied")
             return
@@ -233,7 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if self.cut else body)
+        if self.cut:
+            self.close_connection = True
 
 
 def _etag(value: bytes) -> str:

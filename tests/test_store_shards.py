@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from lazymu.errors import DamagedFileError
 from lazymu.store.roots import StoredArray, ZarrRoot
-from lazymu.store.shards import FolderObjects, ShardedVector, sharded_vector
+from lazymu.store.shards import FolderObjects, ShardedRows, sharded_rows
 
 N, CHUNK, SHARD = 1003, 16, 64
 VALUES = np.random.default_rng(0).integers(0, 9, N).astype(np.uint16)
@@ -30,15 +30,15 @@ def make(folder: Path, **options: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> ShardedVector:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> ShardedRows:
     folder = tmp_path_factory.mktemp("shards")
-    found = sharded_vector(make(folder), FolderObjects(str(folder)))
+    found = sharded_rows(make(folder), FolderObjects(str(folder)))
     assert found is not None
     return found
 
 
 @given(start=st.integers(0, N), length=st.integers(0, N))
-def test_read__gives_every_run(reader: ShardedVector, start: int, length: int) -> None:
+def test_read__gives_every_run(reader: ShardedRows, start: int, length: int) -> None:
     assert_array_equal(reader.read(start, start + length), VALUES[start : start + length])
 
 
@@ -46,8 +46,20 @@ def test_read__chunks_of_fill_value_are_not_stored(tmp_path: Path) -> None:
     array = make(tmp_path)
     array[16:48] = 7
     root = ZarrRoot(tmp_path)
-    assert isinstance(StoredArray(root, "a")._chunk_files(root.node("a")), ShardedVector)
+    assert isinstance(StoredArray(root, "a")._chunk_files(root.node("a")), ShardedRows)
     assert_array_equal(StoredArray(root, "a")[10:60], array[10:60])
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 70), slice(64, 64), slice(20, 500)])
+def test_read__rows_of_a_matrix(tmp_path: Path, rows: slice) -> None:
+    group = zarr.open_group(tmp_path, mode="w", zarr_format=3)
+    array = group.create_array(
+        "a", shape=(101, 7), dtype="float32", chunks=(5, 7), shards=(20, 7), fill_value=0
+    )
+    array[:] = np.random.default_rng(0).random((101, 7))
+    root = ZarrRoot(tmp_path)
+    assert isinstance(StoredArray(root, "a")._chunk_files(root.node("a")), ShardedRows)
+    assert_array_equal(StoredArray(root, "a")[rows], array[rows])
 
 
 @pytest.mark.parametrize("damage", ["index", "chunk", "cut"])
@@ -63,17 +75,17 @@ def test_read__damage_is_said(tmp_path: Path, damage: str) -> None:
         StoredArray(ZarrRoot(tmp_path), "a")[:]
 
 
-@pytest.mark.parametrize("kind", ["matrix", "unsharded", "checksums"])
-def test_sharded_vector__leaves_the_rest_to_zarr(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["columns", "unsharded", "checksums"])
+def test_sharded_rows__leaves_the_rest_to_zarr(tmp_path: Path, kind: str) -> None:
     from zarr.codecs import Crc32cCodec
 
     group = zarr.open_group(tmp_path, mode="w", zarr_format=3)
     options: dict[str, Any] = {"shape": (64,), "chunks": (16,), "shards": (64,)}
-    if kind == "matrix":
-        options = {"shape": (64, 2), "chunks": (16, 2), "shards": (64, 2)}
+    if kind == "columns":
+        options = {"shape": (64, 4), "chunks": (16, 2), "shards": (64, 4)}
     if kind == "unsharded":
         options["shards"] = None
     if kind == "checksums":
         options["compressors"] = [Crc32cCodec()]
     array = group.create_array("a", dtype="int32", **options)
-    assert sharded_vector(array, FolderObjects(str(tmp_path))) is None
+    assert sharded_rows(array, FolderObjects(str(tmp_path))) is None

@@ -87,7 +87,7 @@ def write_elements(
     One pass over each stored matrix (matrices that select from the same rows of one source share
     a pass), plus a sample of it; in blocks that keep the memory limit, and a chunk or shard of each
     array. A matrix that was CSC is written as CSC to HDF5, in a pass for each third of the
-    memory limit. Of a shard three copies are in memory while it is written. The pass also makes the
+    memory limit. A shard takes five times its size while it is written. The pass also makes the
     matrix's sums, which functions take from the store later.
 
     The target changes in one step when all is written. On an object store, which has no rename,

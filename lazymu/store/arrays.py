@@ -16,8 +16,8 @@ H5_CHUNK_VALUES = 1 << 17
 BATCH_CHUNKS = 4
 """Chunks that are handed to the file at once, so that they are compressed in parallel; of shards
 one is, whose chunks are."""
-SHARD_COPIES = 3
-"""How often a shard is in memory while it is written: in pieces, as a whole, and encoded."""
+SHARD_COPIES = 5
+"""How much of its size a shard takes, by measurement, while it is encoded and written."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class Layout:
             rule = f"a shard holds whole chunks of {self.chunk_values} values"
             fix = f"pass a multiple, e.g. {64 * self.chunk_values}"
             raise ArgumentError(explain("shards", shards, rule, fix))
+
+
+def held_bytes(*arrays: Appender) -> int:
+    """Return what shards take in memory: one of each array, and the largest as it is written."""
+    shards = [array.shard_bytes for array in arrays]
+    return sum(shards) + (SHARD_COPIES - 1) * max(shards)
 
 
 def is_h5(group: Any) -> bool:
@@ -153,11 +159,11 @@ class Appender:
         self._batch = self._unit * (BATCH_CHUNKS if layout.shard_values is None else 1)
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes that a shard takes while it is written; chunks are small."""
+    def shard_bytes(self) -> int:
+        """Bytes of a shard's values, which are held until it is full; 0 without shards."""
         if self._layout.shard_values is None:
             return 0
-        return int(SHARD_COPIES * self._unit * (self._width or 1) * self.dtype.itemsize)
+        return int(self._unit * (self._width or 1) * self.dtype.itemsize)
 
     def append(self, rows: Array) -> None:
         """Append rows; they are cast to the array's type."""
@@ -180,7 +186,7 @@ class Appender:
 
     def _flush(self) -> None:
         if self._pending:
-            rows = np.concatenate([piece.astype(self.dtype) for piece in self._pending])
+            rows = np.concatenate(self._pending, dtype=self.dtype, casting="unsafe")
             self._pending, self._n_pending = [], 0
             self._write(rows)
 

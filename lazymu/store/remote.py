@@ -11,6 +11,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from errno import ENOENT
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zarr.storage import ObjectStore
@@ -47,6 +48,8 @@ RETRIES: dict[str, Any] = {
 }
 TIMEOUTS = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "10m"}
 """To connect, between two pieces of an answer, and for a whole object."""
+LISTINGS = 3
+"""Tries at a list beyond one: of all answers only broken off lists are not asked for again."""
 KEYS_WRONG = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
 CREDENTIALS = (
     "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile in ~/.aws, or storage_options"
@@ -204,12 +207,9 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
 
     def sizes(self) -> dict[str, int] | None:
         """Return the bytes of every object by its key; None where they cannot be listed."""
-        import obstore
-
         if scheme_of(self.location) in READ_ONLY:
             return None
-        with told(self.location):
-            return {entry["path"]: entry["size"] for entry in obstore.list(self.store).collect()}
+        return {entry["path"]: entry["size"] for entry in listed(self.store, self.location)}
 
     def ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> list[Any]:
         """Return ranges of bytes of an object; neighbouring ones come in one request."""
@@ -228,6 +228,20 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
                 return obstore.get(self.store, key, options=options).bytes()
         except FileNotFoundError:
             raise lost(_array_of(key), key, self.location) from None
+
+
+def listed(target: Any, location: str) -> list[Any]:
+    """Return what is known of every object; a list that breaks off is asked for again."""
+    import obstore
+
+    for _ in range(LISTINGS):
+        try:
+            return list(obstore.list(target).collect())
+        except obstore.exceptions.GenericError as error:
+            if "ListResponseBody" not in str(error):
+                break
+    with told(location):
+        return list(obstore.list(target).collect())
 
 
 def ranges_of(
@@ -257,8 +271,10 @@ def told(location: str) -> Iterator[None]:
     """Turn obstore's errors into ours, which hold no secrets: its own show URLs and answers."""
     try:
         yield
-    except (FileNotFoundError, LazyMuError):
+    except LazyMuError:
         raise
+    except FileNotFoundError:
+        raise FileNotFoundError(ENOENT, "no such object", redacted(location)) from None
     except Exception as error:
         if not type(error).__module__.startswith("obstore"):
             raise
@@ -287,6 +303,9 @@ def _raise(error: Exception, location: str) -> NoReturn:
         rule = f"its server refuses access ({said.strip() or 'denied'})"
         fix = f"ask for permission to read, list or write there, or {CREDENTIALS}"
         raise AccessError(explain("path", repr(location), rule, fix)) from None
+    if "configured region" in text or number == "301":
+        rule = "its bucket is in another region"
+        raise AccessError(explain("path", repr(location), rule, "set AWS_REGION to it")) from None
     if number == "404":
         raise no_store(location) from None
     cause = said.strip() or _without_answer(text)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lazymu.errors import ArgumentError, LazyMuError, StoreExistsError, explain
 from lazymu.store.locations import check_writable, redacted
-from lazymu.store.remote import DOCUMENTS, ROOTS, RemoteStore, connect, no_store, told
+from lazymu.store.remote import DOCUMENTS, ROOTS, RemoteStore, connect, listed, no_store, told
 from lazymu.store.roots import readers_of
 
 if TYPE_CHECKING:
@@ -226,10 +226,7 @@ def _with_flat_keys(text: bytes) -> bytes:
 
 
 def _keys(target: Any, location: str) -> list[str]:
-    import obstore
-
-    with told(location):
-        return [entry["path"] for entry in obstore.list(target).collect()]
+    return [entry["path"] for entry in listed(target, location)]
 
 
 def _put(target: Any, location: str, objects: Mapping[str, bytes]) -> None:

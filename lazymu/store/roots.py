@@ -21,7 +21,7 @@ import numpy as np
 from lazymu.errors import DamagedFileError, LazyMuError, MissingFileError, explain
 from lazymu.store.chunks import ChunkFiles, chunk_files
 from lazymu.store.locations import is_url, redacted, split_query
-from lazymu.store.shards import FolderObjects, ShardedVector, sharded_vector
+from lazymu.store.shards import FolderObjects, ShardedRows, sharded_rows
 from lazymu.typing import Array
 
 _live: weakref.WeakSet[Root] = weakref.WeakSet()
@@ -214,7 +214,7 @@ class StoredArray:
 
     def __init__(self, root: Root, name: str) -> None:
         self.root, self.name = root, name
-        self._files: tuple[Any, ChunkFiles | ShardedVector | None] = (None, None)
+        self._files: tuple[Any, ChunkFiles | ShardedRows | None] = (None, None)
 
     @property
     def node(self) -> Any:
@@ -237,7 +237,7 @@ class StoredArray:
                 return np.asarray(node[key])
             return files.read(*key.indices(node.shape[0])[:2])
 
-    def _chunk_files(self, node: Any) -> ChunkFiles | ShardedVector | None:
+    def _chunk_files(self, node: Any) -> ChunkFiles | ShardedRows | None:
         """Return the direct reader of the array's chunks or shards, where there is one for it."""
         if self._files[0] is not node:
             self._files = (node, _direct_reader(self.root, node))
@@ -247,12 +247,12 @@ class StoredArray:
         return (StoredArray, (self.root, self.name))
 
 
-def _direct_reader(root: Root, node: Any) -> ChunkFiles | ShardedVector | None:
+def _direct_reader(root: Root, node: Any) -> ChunkFiles | ShardedRows | None:
     if not isinstance(root, ZarrRoot) or not (root.is_folder or root.is_remote):
         return None
     if root.is_remote:
-        return sharded_vector(node, node.store)
-    sharded = sharded_vector(node, FolderObjects(root.location))
+        return sharded_rows(node, node.store)
+    sharded = sharded_rows(node, FolderObjects(root.location))
     return sharded or chunk_files(node, root.location)
 
 

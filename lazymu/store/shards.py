@@ -1,4 +1,4 @@
-"""Vectors of Zarr arrays in shards: the chunks that a read needs come in one request a shard.
+"""Zarr arrays in shards of whole rows: the chunks that a read needs come in one request a shard.
 
 zarr-python asks for them one after the other, which over a network takes longer than the reading.
 """
@@ -62,8 +62,8 @@ class FolderObjects:
         return found
 
 
-class ShardedVector:
-    """A one-dimensional Zarr array in shards with their index at the end.
+class ShardedRows:
+    """A vector, or a matrix in chunks of whole rows, in shards with their index at the end.
 
     Parameters
     ----------
@@ -77,15 +77,22 @@ class ShardedVector:
 
     def __init__(self, array: Any, objects: Objects, decode: Decoder) -> None:
         self._objects, self._decode, self._path = objects, decode, array.path
-        self._length = int(array.shape[0])
-        self._chunk, self._shard = int(array.chunks[0]), int(array.shards[0])
+        self._width = int(array.shape[1]) if len(array.shape) == 2 else None
+        per_row = self._width or 1
+        self._length = int(array.shape[0]) * per_row
+        self._chunk, self._shard = int(array.chunks[0]) * per_row, int(array.shards[0]) * per_row
         self._dtype, self._fill = np.dtype(array.dtype), array.fill_value or 0
         self._encode_key = array.metadata.encode_chunk_key
         self._indexes: dict[int, Array] = {}
         self._lock = threading.Lock()
 
     def read(self, start: int, stop: int) -> Array:
-        """Return the values from ``start`` to ``stop``."""
+        """Return the values, or rows, from ``start`` to ``stop``."""
+        if self._width is None:
+            return self._read(start, stop)
+        return self._read(start * self._width, stop * self._width).reshape(-1, self._width)
+
+    def _read(self, start: int, stop: int) -> Array:
         stop = min(stop, self._length)
         out = np.empty(max(stop - start, 0), self._dtype)
 
@@ -132,7 +139,8 @@ class ShardedVector:
             raise
 
     def _key(self, number: int) -> str:
-        return f"{self._path}/{self._encode_key((number,))}"
+        place = (number,) if self._width is None else (number, 0)
+        return f"{self._path}/{self._encode_key(place)}"
 
     def _index(self, number: int) -> Array:
         """Return the offsets and lengths of a shard's chunks (chunks, 2)."""
@@ -157,10 +165,10 @@ def _checked(tail: bytes, n_bytes: int) -> Array:
     return np.frombuffer(entries, "<u8").reshape(-1, 2)
 
 
-def sharded_vector(array: Any, objects: Objects) -> ShardedVector | None:
-    """Return the reader of a vector in shards; None of what zarr-python has to read."""
+def sharded_rows(array: Any, objects: Objects) -> ShardedRows | None:
+    """Return the reader of an array in shards; None of what zarr-python has to read."""
     metadata = getattr(array, "metadata", None)
-    if metadata is None or metadata.zarr_format != 3 or len(array.shape) != 1:
+    if metadata is None or metadata.zarr_format != 3 or not _has_whole_rows(array):
         return None
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "iuf" or not dtype.isnative or len(metadata.codecs) != 1:
@@ -173,7 +181,14 @@ def sharded_vector(array: Any, objects: Objects) -> ShardedVector | None:
     if names != INDEX_CODECS or _plain_text(found["index_location"]) != "end":
         return None
     decode = decoder_of([_plain(one) for one in found["codecs"]])
-    return None if decode is None else ShardedVector(array, objects, decode)
+    return None if decode is None else ShardedRows(array, objects, decode)
+
+
+def _has_whole_rows(array: Any) -> bool:
+    if len(array.shape) == 1:
+        return True
+    rest = tuple(array.shape[1:])
+    return len(rest) == 1 and rest[0] > 0 and tuple(array.chunks[1:]) == rest
 
 
 def _plain(codec: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lazymu.store.arrays import Appender, Layout, is_h5, rows_of
+from lazymu.store.arrays import Appender, Layout, held_bytes, is_h5, rows_of
 from lazymu.store.dtypes import INT32_VALUES, index_dtype, narrowest, wider
 from lazymu.typing import CSR
 
@@ -77,7 +77,7 @@ class CSRWriter:
 
     @property
     def held_bytes(self) -> int:
-        return self._data.held_bytes + self._indices.held_bytes
+        return held_bytes(self._data, self._indices)
 
     def append(self, X: CSR) -> None:
         if self._narrow:
@@ -132,7 +132,7 @@ class DenseWriter:
 
     @property
     def held_bytes(self) -> int:
-        return self._rows.held_bytes
+        return held_bytes(self._rows)
 
     def append(self, X: CSR) -> None:
         if self._narrow:
