@@ -124,6 +124,13 @@ def test_run__to_a_url_is_refused_before_work(s3: ObjectServer, local: Path) -> 
     assert not s3.requests
 
 
+def test_simulate__to_a_url_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = cli("simulate", f"s3://{BUCKET}/x.zarr").stderr
+    assert "simulated data are written to local paths" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_errors__name_flags_and_variables(s3: ObjectServer, local: Path) -> None:
     done("convert", local, URL)
     assert "it exists; pass --overwrite" in cli("convert", local, URL).stderr
