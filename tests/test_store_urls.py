@@ -62,10 +62,11 @@ def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(remote, "RETRIES", {"max_retries": 3, "backoff": backoff})
     for name in (*credentials.PROVIDERS, *credentials.ENDPOINTS, *credentials.REGIONS):
         monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "HTTP_PROXY"):
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_SKIP_SIGNATURE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setattr(credentials, "VENDOR", tmp_path / "no-vendor")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -509,7 +510,7 @@ def test_faults__time_out(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> 
         lazymu.read(URL, s3.options)
 
 
-def test_faults__of_access(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults__of_access(s3: ObjectServer) -> None:
     write(s3)
     wrong = {**s3.options, "secret": "wrong"}
     with pytest.raises(AccessError, match=r"does not accept the credentials \(403 SignatureDoes"):
@@ -522,9 +523,11 @@ def test_faults__of_access(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(AccessError, match="its bucket is in another region; set AWS_REGION"):
         lazymu.read(URL, s3.options)
     s3.faults.clear()
-    none = {"endpoint_url": s3.url, "aws_metadata_endpoint": s3.url}
-    with pytest.raises(AccessError, match=r"no credentials were found.*'anon': True"):
-        lazymu.read(URL, none)
+    s3.requests.clear()
+    for more in ({}, {"aws_metadata_endpoint": s3.url}):
+        with pytest.raises(AccessError, match=r"no credentials were found.*'anon': True"):
+            lazymu.read(URL, {"endpoint_url": s3.url, **more})
+        assert bool(s3.requests) == bool(more)
     with pytest.raises(ArgumentError, match="'no_such_option' is no option of it"):
         lazymu.read(URL, {**s3.options, "no_such_option": 1})
 

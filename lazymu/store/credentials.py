@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lazymu.errors import AccessError, ArgumentError, explain
+from lazymu.store.locations import redacted
 
 FROM_FSSPEC = {
     "key": "aws_access_key_id",
@@ -22,6 +23,11 @@ FROM_FSSPEC = {
     "requester_pays": "aws_request_payer",
 }
 """s3fs' names for what obstore calls otherwise."""
+CHECK = (
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile in ~/.aws, or storage_options"
+)
+"""What to do where credentials are wrong or missing."""
+VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
 PROVIDERS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -33,11 +39,16 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
-def s3_config(options: Mapping[str, Any]) -> dict[str, Any]:
+def s3_config(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return obstore's configuration of a bucket.
 
-    ``options`` are s3fs' or obstore's. Keys that they do not give are the environment's, or those
-    of a profile in ``~/.aws``; region and endpoint likewise.
+    ``options`` are s3fs' or obstore's. Keys that they do not give are the environment's, those of a
+    profile in ``~/.aws``, or on Amazon's machines the machine's; region and endpoint likewise.
+
+    Raises
+    ------
+    AccessError
+        If there are no credentials, which obstore would seek in vain for minutes.
     """
     given = {**options, **dict(options.get("client_kwargs") or {})}
     given.pop("client_kwargs", None)
@@ -46,6 +57,8 @@ def s3_config(options: Mapping[str, Any]) -> dict[str, Any]:
     kept = _profile(profile)
     if not _has_credentials(config, profile):
         config |= _credentials(kept, profile or os.environ.get("AWS_PROFILE", "default"))
+    if not (_has_credentials(config, profile) or _has_machine_role(config)):
+        raise no_credentials(url)
     endpoint = _first(ENDPOINTS) or kept.get("endpoint_url")
     if "aws_endpoint" not in config and endpoint:
         config["aws_endpoint"] = endpoint
@@ -66,6 +79,20 @@ def _has_credentials(config: Mapping[str, Any], profile: str | None) -> bool:
         return True
     unsigned = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true")
     return profile is None and (unsigned or any(os.environ.get(name) for name in PROVIDERS))
+
+
+def _has_machine_role(config: Mapping[str, Any]) -> bool:
+    """Return whether the machine may have credentials of its own, which a server on it tells."""
+    if os.environ.get("AWS_METADATA_ENDPOINT") or "aws_metadata_endpoint" in config:
+        return True
+    return VENDOR.is_file() and "amazon" in VENDOR.read_text().lower()
+
+
+def no_credentials(location: str) -> AccessError:
+    """Return the error of a bucket without credentials for it."""
+    rule = "no credentials were found for it"
+    fix = f"{CHECK}; of public data pass storage_options={{'anon': True}}"
+    return AccessError(explain("path", repr(redacted(location)), rule, fix))
 
 
 def _first(names: tuple[str, ...]) -> str | None:

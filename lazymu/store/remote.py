@@ -26,7 +26,7 @@ from lazymu.errors import (
     RemoteError,
     explain,
 )
-from lazymu.store.credentials import s3_config
+from lazymu.store.credentials import CHECK, no_credentials, s3_config
 from lazymu.store.locations import READ_ONLY, check_url, redacted, scheme_of
 
 if TYPE_CHECKING:
@@ -51,9 +51,6 @@ TIMEOUTS = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "10m"}
 LISTINGS = 3
 """Tries at a list beyond one: of all answers only broken off lists are not asked for again."""
 KEYS_WRONG = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
-CREDENTIALS = (
-    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile in ~/.aws, or storage_options"
-)
 
 _memory: dict[str, Any] = {}
 """Stores of ``memory://`` URLs, which live as long as the process."""
@@ -90,7 +87,7 @@ def connect(url: str, options: Mapping[str, Any] | None) -> Any:
     client = {**TIMEOUTS, **given.pop("client_options", {})}
     if headers := given.pop("headers", None):
         client["default_headers"] = headers
-    config = s3_config(given) if scheme_of(url) in ("s3", "s3a") else given
+    config = s3_config(url, given) if scheme_of(url) in ("s3", "s3a") else given
     if f"{config.get('aws_endpoint', '')} {url}".lower().startswith(("http://", " http://")):
         client["allow_http"] = True
     extra = {"config": config} if config else {}
@@ -293,15 +290,13 @@ def _raise(error: Exception, location: str) -> NoReturn:
     )
     refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
     if "169.254.169.254" in text or "/latest/" in text or "CredentialProvider" in text:
-        rule = "no credentials were found for it"
-        fix = f"{CREDENTIALS}; of public data pass storage_options={{'anon': True}}"
-        raise AccessError(explain("path", repr(location), rule, fix)) from None
+        raise no_credentials(location) from None
     if code and code[1] in KEYS_WRONG:
         rule = f"its server does not accept the credentials ({said})"
-        raise AccessError(explain("path", repr(location), rule, CREDENTIALS)) from None
+        raise AccessError(explain("path", repr(location), rule, CHECK)) from None
     if refused or number in ("401", "403"):
         rule = f"its server refuses access ({said.strip() or 'denied'})"
-        fix = f"ask for permission to read, list or write there, or {CREDENTIALS}"
+        fix = f"ask for permission to read, list or write there, or {CHECK}"
         raise AccessError(explain("path", repr(location), rule, fix)) from None
     if "configured region" in text or number == "301":
         rule = "its bucket is in another region"
