@@ -80,3 +80,11 @@ class MissingFileError(LazyMuError, FileNotFoundError):
 
 class ClusterLostError(LazyMuError, ConnectionError):
     """The scheduler of a Dask cluster, or too many of its workers, are gone."""
+
+
+class AccessError(LazyMuError, PermissionError):
+    """An object store refuses the request, or the credentials."""
+
+
+class RemoteError(LazyMuError, ConnectionError):
+    """A server did not answer, or answered with errors, also when asked again."""

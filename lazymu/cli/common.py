@@ -48,6 +48,9 @@ _SHARED: dict[str, tuple[Any, Any]] = {
 _FLAGS = {
     "pass overwrite=True": "pass --overwrite",
     "set lazymu.settings.memory_limit to": "pass --memory with",
+    "pass storage_options={'anon': True}": "set AWS_SKIP_SIGNATURE=true",
+    "the profile in ~/.aws, or storage_options": "or the profile in ~/.aws (AWS_PROFILE)",
+    ", or pass storage_options": " in the environment",
 }
 
 

@@ -10,6 +10,7 @@ import typer
 from lazymu import io
 from lazymu.cli.common import command
 from lazymu.cli.progress import ProgressDisplay
+from lazymu.store.locations import redacted
 
 
 class ZarrFormat(StrEnum):
@@ -21,14 +22,19 @@ class ZarrFormat(StrEnum):
 
 @command
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="File of any known format.")],
-    target: Annotated[str, typer.Argument(metavar="DST", help="Zarr store to write.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="File of any known format, or URL of a store.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="DST", help="Zarr store to write, or its URL.")],
     zarr_format: Annotated[
         ZarrFormat, typer.Option("--zarr-format", help="Version of Zarr's format.")
     ] = ZarrFormat.V3,
     shards: Annotated[
         int | None,
-        typer.Option("--shards", help="Values in a shard; by default each chunk is a file."),
+        typer.Option(
+            "--shards",
+            help="Values in a shard; by default 8 chunks behind a URL, and no shards in a folder.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store.")] = False,
 ) -> None:
@@ -41,6 +47,6 @@ def convert(
             target,
             overwrite=overwrite,
             zarr_format=version,
-            shards=shards,
+            shards="auto" if shards is None else shards,
         )
-    typer.echo(target)
+    typer.echo(redacted(target))

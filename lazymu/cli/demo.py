@@ -13,12 +13,16 @@ from lazymu.cli.progress import ProgressDisplay
 from lazymu.cli.summary import result_lines, run_lines
 from lazymu.pipeline import RunSummary
 from lazymu.pipeline.demo import N_CELLS, DemoInput, demo_inputs, run_demo
+from lazymu.store.locations import redacted
 
 
 @command
 def demo(
     data: Annotated[
-        str | None, typer.Argument(help="A file of your own; simulated data if not given.")
+        str | None,
+        typer.Argument(
+            help="A file or store of your own, or its URL; simulated data if not given."
+        ),
     ] = None,
     out: Annotated[
         str, typer.Option("--out", "-o", help="Folder for everything written.")
@@ -29,7 +33,7 @@ def demo(
     folder = Path(out)
     done: list[tuple[str, RunSummary]] = []
     for each in _inputs(data, folder, n_cells):
-        typer.echo(f"\n{each.title}: {each.path}")
+        typer.echo(f"\n{each.title}: {redacted(each.path)}")
         with ProgressDisplay() as display:
             summary = run_demo(each, folder, display)
         done.append((each.title, summary))
@@ -45,4 +49,4 @@ def _inputs(data: str | None, folder: Path, n_cells: int) -> Iterator[DemoInput]
     if data is None:
         typer.echo(f"Writing simulated data to {folder}/", err=True)
         return demo_inputs(folder, n_cells)
-    return iter([DemoInput("Your data", Path(data), "")])
+    return iter([DemoInput("Your data", data, "")])

@@ -10,6 +10,7 @@ import typer
 from lazymu import io
 from lazymu.cli.common import command
 from lazymu.cli.progress import ProgressDisplay
+from lazymu.store.locations import redacted
 
 
 class Values(StrEnum):
@@ -21,7 +22,7 @@ class Values(StrEnum):
 
 @command
 def export(
-    store: Annotated[str, typer.Argument(help="Store to export.")],
+    store: Annotated[str, typer.Argument(help="Store to export, or its URL.")],
     target: Annotated[str, typer.Argument(metavar="DST", help=".h5mu, .h5ad or .zarr to write.")],
     modality: Annotated[
         str | None, typer.Option("--modality", "-m", help="Write this modality alone.")
@@ -37,4 +38,4 @@ def export(
     with ProgressDisplay() as display:
         display("Export", 1, 1)
         io.export(source, target, overwrite=overwrite, X=values.value)
-    typer.echo(target)
+    typer.echo(redacted(target))

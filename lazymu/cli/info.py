@@ -10,14 +10,16 @@ import typer
 
 from lazymu.cli.common import command
 from lazymu.cli.text import size, table
-from lazymu.pipeline.describe import ArrayInfo, PartInfo, StoreInfo, describe
+from lazymu.pipeline.describe import ArrayInfo, PartInfo, StoreInfo, describe, total_bytes
 from lazymu.settings import settings
 
 _OF_MATRIX = re.compile(r"(mod/[^/]+/)?(X|layers|raw|matrix)(/|$)")
 
 
 @command
-def info(store: Annotated[str, typer.Argument(help="Store or file of any known format.")]) -> None:
+def info(
+    store: Annotated[str, typer.Argument(help="Store, its URL, or file of any known format.")],
+) -> None:
     """Show axes, chunks, sizes on disk, and the blocks in which passes will read."""
     for line in lines_of(describe(store)):
         typer.echo(line)
@@ -25,7 +27,7 @@ def info(store: Annotated[str, typer.Argument(help="Store or file of any known f
 
 def lines_of(found: StoreInfo) -> Iterator[str]:
     """Yield the lines that describe a store."""
-    yield f"{found.path}  ({size(found.stored_bytes)} in {len(found.arrays)} arrays)"
+    yield f"{found.path}  ({_size(found.stored_bytes)} in {len(found.arrays)} arrays)"
     for part in found.parts:
         yield ""
         yield f"{part.name or 'all cells'}: {part.shape[0]:,} cells x {part.shape[1]:,} features"
@@ -67,16 +69,20 @@ def _array_lines(arrays: list[ArrayInfo]) -> Iterator[str]:
             _dims(array.chunks),
             _dims(array.shards),
             array.codec,
-            size(array.stored_bytes),
+            _size(array.stored_bytes),
         )
         for array in arrays
         if _OF_MATRIX.match(array.name)
     ]
     others = [array for array in arrays if not _OF_MATRIX.match(array.name)]
     if others:
-        total = size(sum(array.stored_bytes for array in others))
+        total = _size(total_bytes(others))
         rows.append((f"{len(others)} other arrays", "", "", "", "", "", total))
     yield from (f"  {line}" for line in table(rows))
+
+
+def _size(n_bytes: int | None) -> str:
+    return "unknown size" if n_bytes is None else size(n_bytes)
 
 
 def _dims(dims: tuple[int, ...] | None) -> str:

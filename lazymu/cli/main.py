@@ -21,6 +21,9 @@ from lazymu.cli.simulate import simulate
 app = typer.Typer(
     name="lazymu",
     help="Multimodal single-cell analysis of data that does not fit in memory.",
+    epilog="Stores may be URLs: s3://, gs://, az://, https:// (read-only). Credentials and "
+    "endpoints come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, "
+    "AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public data) or from ~/.aws.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -15,7 +15,7 @@ from lazymu.pipeline.pl import check_picture, write_figure
 
 @command
 def plot(
-    store: Annotated[str, typer.Argument(help="Store with results.")],
+    store: Annotated[str, typer.Argument(help="Store with results, or its URL.")],
     more_colors: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     color: Annotated[
         list[str] | None,

@@ -13,7 +13,7 @@ from lazymu.report import write_report
 
 @command
 def report(
-    store: Annotated[str, typer.Argument(help="Store, or file of any known format.")],
+    store: Annotated[str, typer.Argument(help="Store, its URL, or file of any known format.")],
     out: Annotated[
         str, typer.Option("--out", "-o", help="HTML page to write; it is replaced.")
     ] = "report.html",

@@ -17,7 +17,7 @@ from lazymu.pipeline import forecast_workflow, run_workflow
 @command
 @with_run_parameters
 def run(
-    source: Annotated[str, typer.Argument(help="Store, or file of any known format.")],
+    source: Annotated[str, typer.Argument(help="Store, its URL, or file of any known format.")],
     out: Annotated[str | None, typer.Option("--out", "-o", help="Zarr store to write.")] = None,
     params: Annotated[
         str | None,

@@ -63,7 +63,7 @@ def concat(
     overwrite
         Replace ``out`` where it exists.
     options
-        With ``out``, those of :func:`lazymu.io.write_elements`.
+        With ``out``, those of :func:`lazymu.io.write_elements`: ``storage_options`` of a URL, ...
 
     Returns
     -------
@@ -126,7 +126,7 @@ def concat(
     if out is None:
         return joined
     joined.write(out, overwrite=overwrite, **options)
-    return read(out)
+    return read(out, options.get("storage_options"))
 
 
 class _Plan(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ from lazymu.io import open_elements
 from lazymu.io.elements import StoreElements
 
 
-def read(path: str | Path, **options: Any) -> MuData | Modality:
+def read(
+    path: str | Path, storage_options: Mapping[str, Any] | None = None, **options: Any
+) -> MuData | Modality:
     """Open a file or store by its suffix; nothing of `X` is read.
 
     Parameters
     ----------
     path
         ``.h5mu``, ``.h5ad``, ``.zarr``, ``.zarr.zip``, a 10x ``.h5`` file or mtx folder, or a
-        modality inside, as in ``pbmc.h5mu/rna``.
+        modality inside, as in ``pbmc.h5mu/rna``. URLs of ``.zarr`` and ``.zarr.zip``:
+        ``s3://``, ``gs://``, ``az://``, ``https://``.
+    storage_options
+        Of a URL: names of s3fs (``key``, ``secret``, ``anon``, ``endpoint_url``, ...) or obstore;
+        else the environment (``AWS_ACCESS_KEY_ID``, ...) and ``~/.aws`` are used.
     options
         Those of :func:`lazymu.io.open_elements`.
 
@@ -31,6 +38,8 @@ def read(path: str | Path, **options: Any) -> MuData | Modality:
     ------
     UnknownFormatError
         If no reader knows the suffix.
+    MissingFileError, AccessError, RemoteError
+        If there is nothing, or a server refuses or does not answer.
 
     Notes
     -----
@@ -44,7 +53,7 @@ def read(path: str | Path, **options: Any) -> MuData | Modality:
     >>> lazymu.read(path)["rna"].X
     LazyMatrix 3 × 3, CSR float64, Astype
     """
-    elements = open_elements(path, **options)
+    elements = open_elements(path, storage_options=storage_options, **options)
     if isinstance(elements, StoreElements):
         return MuData.from_elements(elements)
     return Modality.from_elements(elements)

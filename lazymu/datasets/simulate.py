@@ -13,6 +13,7 @@ from lazymu.datasets.tenx import citeseq_10x
 from lazymu.errors import ArgumentError, UnknownFormatError, explain
 from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.write import write_elements
+from lazymu.store.locations import is_url, redacted
 from lazymu.stream.matrix import LazyMatrix
 
 N_GENES = MULTIOME_RNA.n_features
@@ -96,6 +97,10 @@ def simulate(
     >>> lazymu.read(path)["atac"].shape
     (60, 500)
     """
+    if is_url(str(path)):
+        rule = "simulated data are written to local paths"
+        fix = "write it locally, and put it there by lazymu.convert"
+        raise ArgumentError(explain("path", repr(redacted(path)), rule, fix))
     suffix = Path(path).suffix.lower()
     if suffix not in WRITTEN:
         rule = f"what can be simulated is {', '.join(WRITTEN)}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lazymu.io.open import open_elements
 from lazymu.io.write import write_elements
@@ -17,7 +18,8 @@ def convert(
     genome: str | None = None,
     zarr_format: Literal[2, 3] = 3,
     chunk_values: int = 1 << 20,
-    shards: int | None = None,
+    shards: int | Literal["auto"] | None = "auto",
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Convert a file of any format that is read into a Zarr store (``.zarr``), streaming.
 
@@ -28,13 +30,15 @@ def convert(
     src
         What :func:`open_elements` opens.
     dst
-        Zarr store to write.
+        Zarr store to write, a path or a URL.
     overwrite
         Replace ``dst`` where it exists.
     genome
         Genome to keep, of Cell Ranger files with several.
     zarr_format, chunk_values, shards
         Those of :func:`write_elements`.
+    storage_options
+        Of URLs, for ``src`` and ``dst`` alike, as of :func:`open_elements`.
 
     Raises
     ------
@@ -57,12 +61,13 @@ def convert(
     LazyMatrix 3 × 3, CSR float32, Astype
     """
     write_elements(
-        open_elements(src, genome=genome),
+        open_elements(src, genome=genome, storage_options=storage_options),
         dst,
         overwrite=overwrite,
         zarr_format=zarr_format,
         chunk_values=chunk_values,
         shards=shards,
+        storage_options=storage_options,
     )
 
 
@@ -73,6 +78,7 @@ def export(
     overwrite: bool = False,
     X: Literal["counts", "normalized"] = "normalized",
     compression: Literal["gzip", "lzf"] | None = "gzip",
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a store as ``.h5mu``, or one modality of it as ``.h5ad``, for other tools.
 
@@ -91,6 +97,8 @@ def export(
         Write `X` and layers with their transforms (``"normalized"``), or the stored counts.
     compression
         Filter of HDF5 arrays.
+    storage_options
+        Of a URL, as of :func:`open_elements`.
 
     Raises
     ------
@@ -113,4 +121,11 @@ def export(
     >>> anndata.read_h5ad(f"{folder}/again.h5ad").X.dtype
     dtype('float32')
     """
-    write_elements(open_elements(store), dst, overwrite=overwrite, X=X, compression=compression)
+    write_elements(
+        open_elements(store, storage_options=storage_options),
+        dst,
+        overwrite=overwrite,
+        X=X,
+        compression=compression,
+        storage_options=storage_options,
+    )

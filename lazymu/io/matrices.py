@@ -135,7 +135,8 @@ def _run_one(job: Job) -> None:
     writer = _open_writer(job)
     reducer = SumsReducer(job.matrix.shape)
     state = reducer.init()
-    for block in iterate_blocks(job.matrix, label=job.label):
+    held = writer.held_bytes
+    for block in iterate_blocks(job.matrix, label=job.label, held_bytes=held):
         state = reducer.chunk(state, block)
         writer.append(block.X)
     writer.close()
@@ -157,7 +158,9 @@ def _run_together(jobs: Sequence[Job]) -> None:
     pickers = [_picker(job.matrix) for job in jobs]
     first = jobs[0].matrix
     label = " and ".join(job.label for job in jobs)
-    for block in iterate_blocks(LazyMatrix(first.source, first.rows), label=label):
+    held = sum(writer.held_bytes for writer in writers)
+    whole = LazyMatrix(first.source, first.rows)
+    for block in iterate_blocks(whole, label=label, held_bytes=held):
         for n, (writer, reducer, pick) in enumerate(zip(writers, reducers, pickers, strict=True)):
             X = block.X if pick is None else pick(block.X)
             states[n] = reducer.chunk(states[n], Block(X, block.rows))

@@ -126,7 +126,11 @@ class MatrixReader:
             if names := [name] * bool(record.steps) + recipes:
                 warn_of_lost(path, names, self._root)
             return None
-        if isinstance(self._root, ZarrRoot) and (n_absent := absent_files(node)):
+        if not isinstance(self._root, ZarrRoot):
+            return record
+        if self._root.is_remote:  # where listing takes time, or is not possible
+            self._root.expect_whole(path)
+        elif n_absent := absent_files(node):
             got = f"without {n_absent} of its files in {self._root}"
             rule = "lazymu wrote all of them"
             raise DamagedFileError(explain(path, got, rule, "copy or write the store again"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,19 @@ from lazymu.io.anndata_groups import kind_of, modality_names, read_modality, rea
 from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.tenx_h5 import is_tenx, read_tenx_h5
 from lazymu.io.tenx_mtx import matrix_file, read_tenx_mtx
-from lazymu.store.roots import H5Root, Root, ZarrRoot, is_url, missing
+from lazymu.store.locations import is_url, redacted, split_query
+from lazymu.store.roots import H5Root, Root, ZarrRoot, missing
 
 SUFFIXES = (".h5mu", ".h5ad", ".zarr", ".zarr.zip", ".h5", ".hdf5")
 KNOWN = f"{', '.join(SUFFIXES)} and Cell Ranger folders with matrix.mtx"
 
 
-def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | ModalityElements:
+def open_elements(
+    path: Any,
+    *,
+    genome: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> StoreElements | ModalityElements:
     """Open a file or folder and return its parts; matrices and arrays are read when needed.
 
     Known are MuData and AnnData in HDF5 (``.h5mu``, ``.h5ad``) and in Zarr of format 2 and 3
@@ -30,6 +37,10 @@ def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | Mo
     genome
         Genome to keep, of Cell Ranger files with several. Genomes of legacy files, which hold a
         matrix for each, are put side by side where None, with ``var["genome"]``.
+    storage_options
+        Of a URL: names of s3fs (``key``, ``secret``, ``token``, ``anon``, ``endpoint_url``,
+        ``profile``) or of obstore. What they do not say is taken from the environment
+        (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...) or from ``~/.aws``.
 
     Returns
     -------
@@ -45,6 +56,10 @@ def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | Mo
         If the file contradicts itself or cannot be read.
     ModalityNotFoundError
         If ``path`` names a modality that the file does not have.
+    AccessError
+        If an object store refuses access, or the credentials.
+    RemoteError
+        If a server does not answer, also when asked again.
 
     Notes
     -----
@@ -60,14 +75,14 @@ def open_elements(path: Any, *, genome: str | None = None) -> StoreElements | Mo
         if not matrix.exists():
             raise missing(file)
         return read_tenx_mtx(matrix)
-    root = _root_of(file)
+    root = _root_of(file, storage_options)
     kind = kind_of(root)
     if not kind and isinstance(root, H5Root) and is_tenx(root):
         return _read_tenx(root, inner, genome)
     if kind or inner:
         return _read_groups(root, inner)
     rule = f"its layout is none of {KNOWN}"
-    raise UnknownFormatError(explain("path", repr(file), rule, "convert it to one of them"))
+    raise UnknownFormatError(explain("path", repr(str(root)), rule, "convert it to one of them"))
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -78,16 +93,19 @@ def split_path(path: str) -> tuple[str, str]:
     >>> split_path("data/pbmc.h5mu/rna")
     ('data/pbmc.h5mu', 'rna')
     """
-    parts = path.rstrip("/").split("/")
+    location, query = split_query(path)
+    parts = location.rstrip("/").split("/")
     for n in range(len(parts), 0, -1):
         if parts[n - 1].lower().endswith(SUFFIXES):
-            return "/".join(parts[:n]), "/".join(parts[n:])
+            return "/".join(parts[:n]) + query, "/".join(parts[n:])
     return path, ""
 
 
-def _root_of(file: str) -> Root:
+def _root_of(file: str, options: Mapping[str, Any] | None) -> Root:
+    if is_url(file):
+        return _remote_root(file, options)
     folder = Path(file)
-    if file.lower().endswith((".zarr", ".zarr.zip")) or is_url(file):
+    if file.lower().endswith((".zarr", ".zarr.zip")):
         return ZarrRoot(file)
     if not folder.exists():
         raise missing(file)
@@ -98,6 +116,14 @@ def _root_of(file: str) -> Root:
     raise UnknownFormatError(
         explain("path", repr(file), f"known are {KNOWN}", "convert it to one of them")
     )
+
+
+def _remote_root(url: str, options: Mapping[str, Any] | None) -> Root:
+    if split_query(url)[0].lower().endswith((".h5mu", ".h5ad", ".h5", ".hdf5")):
+        rule = "behind URLs there are .zarr and .zarr.zip"
+        fix = "download it and run lazymu convert"
+        raise UnknownFormatError(explain("path", repr(redacted(url)), rule, fix))
+    return ZarrRoot(url, options)
 
 
 def _read_tenx(root: H5Root, inner: str, genome: str | None) -> StoreElements | ModalityElements:

@@ -23,7 +23,7 @@ from lazymu.keys import LAZYMU
 from lazymu.store.dtypes import narrowest
 from lazymu.store.elements import keys_of, read_element
 from lazymu.store.fingerprint import Fingerprint, still_holds
-from lazymu.store.roots import Root
+from lazymu.store.roots import Root, reading
 from lazymu.store.sources import Origin
 from lazymu.stream.steps import Step, from_record, to_record
 from lazymu.stream.sums import CellSums, Extremes, FeatureSums, MatrixSums
@@ -107,7 +107,9 @@ def _load_sums(
 ) -> MatrixSums | None:
     if name not in keys_of(root, place) or record.fingerprint is None:
         return None
-    if not still_holds(record.fingerprint, root.node(path), read=True):
+    with reading(root, path):
+        holds = still_holds(record.fingerprint, root.node(path), read=True)
+    if not holds:
         return None
     return _unpack(read_element(root, f"{place}/{name}"))
 

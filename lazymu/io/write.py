@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 
-from lazymu.errors import ArgumentError, StoreExistsError, UnknownFormatError, explain
+from lazymu.errors import ArgumentError, UnknownFormatError, explain
 from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.group_writer import Form, write_modality, write_store
 from lazymu.store.arrays import Layout
+from lazymu.store.locations import check_writable, is_url, redacted
 from lazymu.store.replace import replacing
-from lazymu.store.roots import is_url
 
 Elements = StoreElements | ModalityElements
 WRITTEN = (".zarr", ".h5mu", ".h5ad")
+SHARD_CHUNKS = 8
+"""Chunks of a shard behind URLs: objects of some megabytes to tens of them, a block each."""
 USERBLOCK = 512
 """Bytes at the start of an `.h5mu` file that say what it is."""
 
@@ -29,9 +32,10 @@ def write_elements(
     overwrite: bool = False,
     zarr_format: Literal[2, 3] = 3,
     chunk_values: int = 1 << 20,
-    shards: int | None = None,
+    shards: int | Literal["auto"] | None = "auto",
     X: Literal["counts", "normalized"] | None = None,
     compression: Literal["gzip", "lzf"] | None = "gzip",
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a MuData or AnnData to ``.zarr``, ``.h5mu`` or ``.h5ad``, block by block.
 
@@ -54,12 +58,15 @@ def write_elements(
     chunk_values
         Values of a chunk.
     shards
-        Values of a shard, a multiple of ``chunk_values``; None for a file per chunk.
+        Values of a shard, a multiple of ``chunk_values``; None for a file per chunk. By default
+        8 chunks make a shard behind a URL, and local chunks are files.
     X
         Write ``"counts"`` (with recipes, in Zarr) or ``"normalized"`` values; by default counts
         in Zarr, values in HDF5.
     compression
         Filter of HDF5 arrays.
+    storage_options
+        Of a URL, as of :func:`open_elements`.
 
     Raises
     ------
@@ -68,15 +75,27 @@ def write_elements(
     UnknownFormatError
         If the suffix is none of the three.
     ArgumentError
-        If a MuData is to be written as ``.h5ad``, or a modality as ``.h5mu``.
+        If a MuData is to be written as ``.h5ad``, or a modality as ``.h5mu``; if a URL takes no
+        files (``https://``), or matrices are read from the store that would be replaced there.
+    AccessError, RemoteError
+        If an object store refuses, or does not answer.
+    MemoryLimitError
+        If shards and a block exceed the memory limit.
 
     Notes
     -----
     One pass over each stored matrix (matrices that select from the same rows of one source share
     a pass), plus a sample of it; in blocks that keep the memory limit, and a chunk or shard of each
     array. A matrix that was CSC is written as CSC to HDF5, in a pass for each third of the
-    memory limit. The target changes in one step when all is written, local paths only. The pass
-    also makes the matrix's sums, which functions take from the store later.
+    memory limit. A shard takes five times its size while it is written. The pass also makes the
+    matrix's sums, which functions take from the store later.
+
+    The target changes in one step when all is written. On an object store, which has no rename,
+    chunks come first, under keys that the store there has not, then the metadata, the root's last:
+    it has all of them (consolidated), so that a reader finds the old store or the new one. Chunks
+    of the old store are removed then; who still reads it is told by lazymu that they are gone, and
+    by other tools is given fill values. With ``zarr_format=2`` the old store is removed first. What
+    a killed write leaves, the next one removes. Two writes to one URL at a time are not kept apart.
     """
     target = str(path)
     if X not in (None, "counts", "normalized"):
@@ -84,6 +103,9 @@ def write_elements(
         raise ArgumentError(explain("X", repr(X), rule, "pass one of them"))
     elements = fitting(elements, target)
     native = target.lower().endswith(".zarr")
+    if shards == "auto":
+        in_shards = is_url(target) and zarr_format == 3
+        shards = SHARD_CHUNKS * chunk_values if in_shards else None
     layout = Layout(chunk_values, shards, compression)
     counts = native if X is None else X == "counts"
     replaced = None if is_url(target) else str(Path(target).resolve())
@@ -92,19 +114,27 @@ def write_elements(
         with replacing(Path(target), overwrite=overwrite) as temporary:
             _write_h5(elements, temporary, form)
     elif is_url(target):
-        _check_url(target, overwrite=overwrite)
-        _write_zarr(elements, target, form, zarr_format)
+        from lazymu.store.remote_write import writing
+
+        check_format(layout, zarr_format)
+        with writing(
+            target, storage_options, overwrite=overwrite, zarr_format=zarr_format
+        ) as store:
+            _write_zarr(elements, store, form, zarr_format)
     else:
+        check_format(layout, zarr_format)
         with replacing(Path(target), overwrite=overwrite) as temporary:
             _write_zarr(elements, str(temporary), form, zarr_format)
 
 
 def fitting(elements: Elements, target: str) -> Elements:
     """Return the elements in the kind that the target's suffix holds, or raise."""
+    if is_url(target):
+        check_writable(target)
     suffix = next((known for known in WRITTEN if target.lower().endswith(known)), None)
     if suffix is None or (suffix != ".zarr" and is_url(target)):
         rule = f"what can be written is {', '.join(WRITTEN)} (URLs: .zarr only)"
-        raise UnknownFormatError(explain("path", repr(target), rule, "change its suffix"))
+        raise UnknownFormatError(explain("path", repr(redacted(target)), rule, "change its suffix"))
     if suffix == ".h5mu" and isinstance(elements, ModalityElements):
         rule = ".h5mu holds a MuData and this is one modality"
         raise ArgumentError(explain("path", repr(target), rule, "write to .h5ad or .zarr"))
@@ -145,16 +175,21 @@ def _write_h5(elements: Elements, path: Path, form: Form) -> None:
 # --- Zarr -----------------------------------------------------------------------------------------
 
 
-def _write_zarr(elements: Elements, location: str, form: Form, zarr_format: Literal[2, 3]) -> None:
-    import zarr
-
+def check_format(layout: Layout, zarr_format: int) -> None:
+    """Raise where there is no such version of the format, or it has no shards."""
     if zarr_format not in (2, 3):
         rule = "there are formats 2 and 3"
         raise ArgumentError(explain("zarr_format", zarr_format, rule, "pass 3"))
-    if zarr_format == 2 and form.layout.shard_values is not None:
+    if zarr_format == 2 and layout.shard_values is not None:
         rule = "format 2 of Zarr has no shards"
-        raise ArgumentError(explain("shards", form.layout.shard_values, rule, "pass None"))
-    root = zarr.open_group(location, mode="w", zarr_format=zarr_format)
+        raise ArgumentError(explain("shards", layout.shard_values, rule, "pass None"))
+
+
+def _write_zarr(elements: Elements, store: Any, form: Form, zarr_format: Literal[2, 3]) -> None:
+    """Write into a folder or an open Zarr store."""
+    import zarr
+
+    root = zarr.open_group(store, mode="w", zarr_format=zarr_format)
     _write_groups(root, elements, form)
     modalities = elements.mod if isinstance(elements, StoreElements) else ()
     with warnings.catch_warnings():
@@ -163,15 +198,3 @@ def _write_zarr(elements: Elements, location: str, form: Form, zarr_format: Lite
         for name in modalities:
             zarr.consolidate_metadata(root.store, path=f"mod/{name}")
         zarr.consolidate_metadata(root.store)
-
-
-def _check_url(url: str, *, overwrite: bool) -> None:
-    import zarr
-
-    if overwrite:
-        return
-    try:
-        zarr.open_group(url, mode="r")
-    except (FileNotFoundError, KeyError, ValueError):
-        return
-    raise StoreExistsError(explain("path", repr(url), "it exists", "pass overwrite=True"))

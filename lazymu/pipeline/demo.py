@@ -13,6 +13,7 @@ from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import RunSummary
 from lazymu.pipeline.run import StageWatcher
 from lazymu.pipeline.workflow import run_workflow
+from lazymu.store.locations import redacted
 
 N_CELLS = 5000
 
@@ -21,7 +22,7 @@ class DemoInput(NamedTuple):
     """A file to run the workflow on, and where its cell types are known from."""
 
     title: str
-    path: Path
+    path: str | Path
     truth: str
 
 
@@ -38,6 +39,6 @@ def run_demo(data: DemoInput, folder: Path, watch: StageWatcher | None = None) -
     """Run the workflow on one input; the store and the pictures go into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     params = RunParams().updated({"joint": {"truth": data.truth}})
-    name = data.path.name.split(".")[0]
+    name = Path(redacted(data.path)).name.split(".")[0]
     store = folder / f"{name}.zarr"
     return run_workflow(data.path, store, params, overwrite=True, watch=watch)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lazymu.containers import Modality, MuData, read
 from lazymu.errors import ArgumentError
 from lazymu.io.open import split_path
 from lazymu.store.elements import is_array
-from lazymu.store.roots import H5Root, ZarrRoot, is_url
+from lazymu.store.locations import is_url, redacted
+from lazymu.store.roots import H5Root, ZarrRoot
 from lazymu.stream import BlockPlan, LazyMatrix
 from lazymu.stream.passes import pass_plan
 
@@ -30,7 +32,8 @@ class ArrayInfo:
     chunks: tuple[int, ...] | None
     shards: tuple[int, ...] | None
     codec: str
-    stored_bytes: int
+    stored_bytes: int | None
+    """None where a web server does not tell."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,16 @@ class StoreInfo:
     arrays: list[ArrayInfo]
 
     @property
-    def stored_bytes(self) -> int:
-        """Bytes of all arrays on disk."""
-        return sum(array.stored_bytes for array in self.arrays)
+    def stored_bytes(self) -> int | None:
+        """Bytes of all arrays where they are stored, None where that is not known."""
+        return total_bytes(self.arrays)
+
+
+def total_bytes(arrays: Iterable[ArrayInfo]) -> int | None:
+    """Return the stored bytes of arrays, None where those of any are not known."""
+    found = [array.stored_bytes for array in arrays]
+    known = [n_bytes for n_bytes in found if n_bytes is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def describe(path: str | Path) -> StoreInfo:
@@ -82,7 +92,7 @@ def describe(path: str | Path) -> StoreInfo:
     else:
         joint = PartInfo("", data.shape, [], _contents(data))
         parts = [joint, *(_part(name, modality) for name, modality in data.mod.items())]
-    return StoreInfo(str(path), parts, list(_arrays_in(str(path))))
+    return StoreInfo(redacted(path), parts, list(_arrays_in(str(path))))
 
 
 def _part(name: str, modality: Modality) -> PartInfo:
@@ -109,25 +119,45 @@ def _arrays_in(path: str) -> Iterator[ArrayInfo]:
     root = ZarrRoot(file) if zarr else H5Root(file)
     # A modality may be named without the folder `mod`; one of a 10x file is no group of its own.
     places = (f"mod/{inner}", inner, "") if inner else ("",)
-    yield from _arrays_below(next(n for n in map(root.find, places) if n is not None), "")
+    top = next(n for n in map(root.find, places) if n is not None)
+    remote = isinstance(root, ZarrRoot) and root.is_remote
+    sizes = top.store.sizes() if remote else None
+    stored = partial(_bytes_of_objects, sizes) if remote else None
+    yield from _arrays_below(top, "", stored)
 
 
-def _arrays_below(group: Any, prefix: str) -> Iterator[ArrayInfo]:
+Stored: TypeAlias = Callable[[Any], int | None]
+
+
+def _bytes_of_objects(sizes: dict[str, int] | None, node: Any) -> int | None:
+    """Return what the objects of an array take: one listing is for all arrays."""
+    if sizes is None:
+        return None
+    return sum(size for key, size in sizes.items() if key.startswith(f"{node.path}/"))
+
+
+def _arrays_below(group: Any, prefix: str, stored: Stored | None) -> Iterator[ArrayInfo]:
     for name in sorted(group.keys()):
         node = group[name]
         if is_array(node):
-            yield _array_info(f"{prefix}{name}", node)
+            yield _array_info(f"{prefix}{name}", node, stored)
         else:
-            yield from _arrays_below(node, f"{prefix}{name}/")
+            yield from _arrays_below(node, f"{prefix}{name}/", stored)
 
 
-def _array_info(name: str, node: Any) -> ArrayInfo:
-    """Describe an array of Zarr (which counts its own stored bytes) or of HDF5."""
+def _array_info(name: str, node: Any, stored_bytes: Stored | None) -> ArrayInfo:
+    """Describe an array of Zarr (which counts its own stored bytes in a folder) or of HDF5."""
+    stored: int | None
     if hasattr(node, "nbytes_stored"):
         codecs = [type(codec).__name__.removesuffix("Codec") for codec in node.compressors]
-        stored, shards = node.nbytes_stored(), node.shards
+        stored, shards = (stored_bytes or _own_bytes)(node), node.shards
     else:
         codecs = [node.compression] if node.compression else []
         stored, shards = node.id.get_storage_size(), None
     codec = " ".join(codecs).lower() or "none"
     return ArrayInfo(name, str(node.dtype), node.shape, node.chunks, shards, codec, stored)
+
+
+def _own_bytes(node: Any) -> int:
+    """Return the stored bytes of a Zarr array as it counts them."""
+    return int(node.nbytes_stored())

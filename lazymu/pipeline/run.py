@@ -17,6 +17,7 @@ from lazymu.pipeline.forecast import Reading, StageForecast, of_readings
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.pl import write_figure
 from lazymu.pipeline.records import FilterRecord, RunSummary
+from lazymu.store.locations import split_query
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ Reads = Callable[["Run", Modality], Iterator[Reading]]
 
 def is_store(source: str) -> bool:
     """Return whether a path is that of a Zarr store, which is worked on as it is."""
-    return source.rstrip("/").endswith(".zarr")
+    return split_query(source)[0].rstrip("/").endswith(".zarr")
 
 
 @dataclass

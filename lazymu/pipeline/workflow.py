@@ -18,6 +18,7 @@ from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatc
 from lazymu.pipeline.source import open_source, use_counts, with_known_modalities
 from lazymu.report import write_report
 from lazymu.store.amend import set_last_entries
+from lazymu.store.locations import is_url, redacted
 from lazymu.store.replace import check_target, remove
 
 STAGES: tuple[Stage, ...] = (
@@ -60,7 +61,8 @@ def run_workflow(
     Parameters
     ----------
     source
-        Anything that :func:`lazymu.read` takes; what is not a Zarr store is converted first.
+        Anything that :func:`lazymu.read` takes, a URL also; it is only read. What is not a Zarr
+        store is converted first.
     out
         Zarr store to write; pictures go to the folder ``<name>_figures`` beside it, the
         report is ``<name>_report.html``.
@@ -81,12 +83,12 @@ def run_workflow(
     StoreExistsError
         If the store exists and ``overwrite`` is false.
     ArgumentError
-        If ``out`` is not a Zarr store's name, or is the source itself.
+        If ``out`` is not a Zarr store's name, is a URL, or is the source itself.
     LazyMuError
         Whatever a stage finds wrong with the data.
     """
-    store = _checked_target(str(source), Path(out), overwrite=overwrite)
-    summary = RunSummary(source=str(source), store=store)
+    store = _checked_target(str(source), str(out), overwrite=overwrite)
+    summary = RunSummary(source=redacted(source), store=store)
     progress = _Progress(summary, watch)
     with _working_folder(store) as working:
         with progress.stage(OPENING):
@@ -133,7 +135,7 @@ def forecast_workflow(
         If the source cannot be opened, or a pass cannot keep the memory limit.
     """
     mdata = with_known_modalities(read(source))
-    summary = RunSummary(source=str(source), store=Path())
+    summary = RunSummary(source=redacted(source), store=Path())
     run = Run(params or RunParams(), summary, Path(), mdata)
     kept = {kind: forecast.export_reads for kind in run.present()}
     shown = {keys.RNA: forecast.look_up_reads, keys.PROT: forecast.look_up_reads}
@@ -197,11 +199,16 @@ def _working_folder(store: Path) -> Iterator[Path]:
             shared.rmdir()
 
 
-def _checked_target(source: str, store: Path, *, overwrite: bool) -> Path:
+def _checked_target(source: str, out: str, *, overwrite: bool) -> Path:
+    if is_url(out):
+        rule = "a run writes its store, figures and report to local folders"
+        fix = "name a local store, and put it there by `lazymu convert` afterwards"
+        raise ArgumentError(explain("out", redacted(out), rule, fix))
+    store = Path(out)
     if store.suffix != ".zarr":
         rule = "the result is a Zarr store"
         raise ArgumentError(explain("out", store, rule, f"name it {store.with_suffix('.zarr')}"))
-    if store.resolve() == Path(source).resolve():
+    if not is_url(source) and store.resolve() == Path(source).resolve():
         rule = "it is the source, whose dropped cells would be lost"
         raise ArgumentError(explain("out", store, rule, "give the result another name"))
     check_target(store, overwrite=overwrite)

@@ -11,6 +11,7 @@ from lazymu.containers import Modality, MuData
 from lazymu.report.columns import Column, cluster_column, compared_column
 from lazymu.report.markup import Html
 from lazymu.report.records import RunRecord, run_record
+from lazymu.store.locations import redacted
 
 _NO_RUN = "it was not made by `lazymu run`, or by a version that kept no record of it"
 
@@ -54,7 +55,8 @@ class Section(NamedTuple):
 
 def title_of(path: str | Path) -> str:
     """Return what a page of a path is called: its last part."""
-    return Path(path).name or str(path)
+    shown = redacted(path)
+    return Path(shown).name or shown
 
 
 def _kind_of(modality: Modality) -> str:

@@ -13,8 +13,11 @@ from lazymu.typing import Array
 
 H5_CHUNK_VALUES = 1 << 17
 """HDF5 caches chunks of up to about a megabyte."""
-BATCH_UNITS = 4
-"""Chunks or shards that are handed to the file at once, so that they are compressed in parallel."""
+BATCH_CHUNKS = 4
+"""Chunks that are handed to the file at once, so that they are compressed in parallel; of shards
+one is, whose chunks are."""
+SHARD_COPIES = 5
+"""How much of its size a shard takes, by measurement, while it is encoded and written."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Layout:
             rule = f"a shard holds whole chunks of {self.chunk_values} values"
             fix = f"pass a multiple, e.g. {64 * self.chunk_values}"
             raise ArgumentError(explain("shards", shards, rule, fix))
+
+
+def held_bytes(*arrays: Appender) -> int:
+    """Return what shards take in memory: one of each array, and the largest as it is written."""
+    shards = [array.shard_bytes for array in arrays]
+    return sum(shards) + (SHARD_COPIES - 1) * max(shards)
 
 
 def is_h5(group: Any) -> bool:
@@ -147,6 +156,14 @@ class Appender:
         self._n_pending = 0
         self._array = create_array(group, name, capacity, width, dtype, layout)
         self._unit = _unit_rows(self._array)
+        self._batch = self._unit * (BATCH_CHUNKS if layout.shard_values is None else 1)
+
+    @property
+    def shard_bytes(self) -> int:
+        """Bytes of a shard's values, which are held until it is full; 0 without shards."""
+        if self._layout.shard_values is None:
+            return 0
+        return int(self._unit * (self._width or 1) * self.dtype.itemsize)
 
     def append(self, rows: Array) -> None:
         """Append rows; they are cast to the array's type."""
@@ -157,8 +174,8 @@ class Appender:
             if self._n_pending == self._unit:
                 self._flush()
         whole = len(rows) - len(rows) % self._unit
-        for start in range(0, whole, BATCH_UNITS * self._unit):
-            self._write(rows[start : min(start + BATCH_UNITS * self._unit, whole)])
+        for start in range(0, whole, self._batch):
+            self._write(rows[start : min(start + self._batch, whole)])
         if whole < len(rows):
             self._hold(rows[whole:])
 
@@ -169,7 +186,7 @@ class Appender:
 
     def _flush(self) -> None:
         if self._pending:
-            rows = np.concatenate([piece.astype(self.dtype) for piece in self._pending])
+            rows = np.concatenate(self._pending, dtype=self.dtype, casting="unsafe")
             self._pending, self._n_pending = [], 0
             self._write(rows)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -91,7 +91,10 @@ def chunk_files(array: Any, folder: str) -> ChunkFiles | None:
     metadata = getattr(array, "metadata", None)
     if metadata is None or len(array.shape) != 1 or np.dtype(array.dtype).kind not in "iuf":
         return None
-    decode = _decoder_2(metadata) if metadata.zarr_format == 2 else _decoder_3(metadata)
+    if metadata.zarr_format == 2:
+        decode = _decoder_2(metadata)
+    else:
+        decode = decoder_of([codec.to_dict() for codec in metadata.codecs])
     if decode is None or not np.dtype(array.dtype).isnative:
         return None
     return ChunkFiles(array, Path(folder) / array.path, decode)
@@ -103,9 +106,10 @@ def _decoder_2(metadata: Any) -> Decoder | None:
     return _raw if metadata.compressor is None else _decoder(metadata.compressor.codec_id)
 
 
-def _decoder_3(metadata: Any) -> Decoder | None:
-    first, *others = (codec.to_dict() for codec in metadata.codecs)
-    little = first.get("configuration", {}).get("endian", "little") == "little"
+def decoder_of(codecs: Sequence[Any]) -> Decoder | None:
+    """Return the decoder of format 3's codecs, None of those that zarr-python has to decode."""
+    first, *others = codecs
+    little = (first.get("configuration") or {}).get("endian", "little") == "little"
     if first["name"] != "bytes" or not little or len(others) > 1:
         return None
     return _decoder(others[0]["name"]) if others else _raw

@@ -8,7 +8,7 @@ replaces the file, the one that was there lives on beside it for as long as a ro
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import EACCES
 from os import strerror
@@ -18,16 +18,13 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from lazymu.errors import DamagedFileError, MissingFileError, explain
+from lazymu.errors import DamagedFileError, LazyMuError, MissingFileError, explain
 from lazymu.store.chunks import ChunkFiles, chunk_files
+from lazymu.store.locations import is_url, redacted, split_query
+from lazymu.store.shards import FolderObjects, ShardedRows, sharded_rows
 from lazymu.typing import Array
 
 _live: weakref.WeakSet[Root] = weakref.WeakSet()
-
-
-def is_url(location: str) -> bool:
-    """Return whether a location is a URL rather than a local path."""
-    return "://" in location
 
 
 class Root:
@@ -36,22 +33,25 @@ class Root:
     Parameters
     ----------
     location
-        A local path, a URL that fsspec knows, or an open Zarr store.
+        A local path, a URL, or an open Zarr store.
+    options
+        `storage_options` of a URL. They are pickled with the root, and never shown.
     """
 
-    def __init__(self, location: Any) -> None:
+    def __init__(self, location: Any, options: Mapping[str, Any] | None = None) -> None:
         local = isinstance(location, str | Path) and not is_url(str(location))
         self.location: Any = str(Path(location).resolve()) if local else location
         self.is_local = local
+        self._options = options
         self._nodes: dict[str, Any] = {}
         self._keep: Any = None
         _live.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.location,))
+        return (type(self), (self.location, self._options))
 
     def __str__(self) -> str:
-        return str(self.location)
+        return redacted(self.location)
 
     def _open(self) -> Any:
         raise NotImplementedError
@@ -95,34 +95,93 @@ class H5Root(Root):
 
 
 class ZarrRoot(Root):
-    """A Zarr hierarchy of format 2 or 3: a folder, a ``.zip`` of one, or a URL."""
+    """A Zarr hierarchy of format 2 or 3: a folder, a ``.zip`` of one, or a URL of either."""
+
+    def __init__(self, location: Any, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(location, options)
+        self._whole: set[str] = set()
+        self._version: int | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {"_whole": self._whole, "_version": self._version}
+        return (*super().__reduce__(), state)
 
     @property
     def is_folder(self) -> bool:
         """Whether the arrays are files in a local folder."""
-        return self.is_local and not self.location.endswith(".zip")
+        return self.is_local and not self.is_zip
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether the hierarchy is in a ZIP file."""
+        return isinstance(self.location, str) and split_query(self.location)[0].endswith(".zip")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the arrays are objects below a URL."""
+        return isinstance(self.location, str) and not self.is_local and not self.is_zip
+
+    def expect_whole(self, name: str) -> None:
+        """Take it that every chunk of a matrix was written, so that one that is absent was lost."""
+        self._whole.add(name)
 
     def _open(self) -> Any:
         import zarr
-        from zarr.storage import ZipStore
 
-        if not self.is_local:
+        if self.is_remote:
+            return self._open_remote()
+        if not self.is_local and not self.is_zip:
             return zarr.open_group(self.location, mode="r")
-        if not Path(self.location).exists():
+        if self.is_local and not Path(self.location).exists():
             raise missing(self.location)
-        store = self.location if self.is_folder else ZipStore(self.location, mode="r")
         # A folder is listed as it is: consolidated metadata that others wrote may be stale.
         try:
+            store = self._zip_store() if self.is_zip else self.location
             return zarr.open_group(store, mode="r", use_consolidated=False)
+        except LazyMuError:
+            raise
         except Exception as error:  # zarr and zipfile raise many kinds on damaged metadata
-            rule = "it cannot be opened as a Zarr group"
-            raise DamagedFileError(
-                explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
-            ) from error
+            raise _no_group(self, error) from error
+
+    def _zip_store(self) -> Any:
+        if not self.is_local:
+            from lazymu.store.remote_zip import open_zip
+
+            return open_zip(self.location, self._options)
+        from zarr.storage import ZipStore
+
+        return ZipStore(self.location, mode="r")
+
+    def _open_remote(self) -> Any:
+        import zarr
+
+        from lazymu.store.remote import RemoteStore, connect, no_store
+
+        found = connect(self.location, self._options)
+        store = RemoteStore(found, self.location, read_only=True, whole=self._whole)
+        try:
+            group = zarr.open_group(store, mode="r")
+        except LazyMuError:
+            raise
+        except FileNotFoundError:
+            raise no_store(self.location) from None
+        except Exception as error:
+            raise _no_group(self, error) from error
+        version = store.version
+        if self._version not in (None, version):
+            rule = "it was replaced after it was opened"
+            raise DamagedFileError(explain("path", repr(str(self)), rule, "open it again"))
+        self._version = version
+        return group
 
     def move(self, location: str, keep: object) -> None:
         super().move(location, keep)
         self._nodes = {}
+
+
+def _no_group(root: Root, error: Exception) -> DamagedFileError:
+    rule = f"it cannot be opened as a Zarr group ({error})"
+    return DamagedFileError(explain("path", repr(str(root)), rule, "copy or write it again"))
 
 
 class Place(NamedTuple):
@@ -144,12 +203,18 @@ def live_roots(location: str) -> list[Root]:
     return [root for root in list(_live) if root.is_local and root.location == location]
 
 
+def readers_of(url: str) -> list[Root]:
+    """Return the roots that read a URL."""
+    wanted = redacted(url).rstrip("/")
+    return [root for root in list(_live) if not root.is_local and str(root).rstrip("/") == wanted]
+
+
 class StoredArray:
     """An array of a root, opened when first read, and again after pickling or a move."""
 
     def __init__(self, root: Root, name: str) -> None:
         self.root, self.name = root, name
-        self._files: tuple[Any, ChunkFiles | None] = (None, None)
+        self._files: tuple[Any, ChunkFiles | ShardedRows | None] = (None, None)
 
     @property
     def node(self) -> Any:
@@ -172,15 +237,23 @@ class StoredArray:
                 return np.asarray(node[key])
             return files.read(*key.indices(node.shape[0])[:2])
 
-    def _chunk_files(self, node: Any) -> ChunkFiles | None:
-        """Return the direct reader of the array's chunks, where they are files of a folder."""
+    def _chunk_files(self, node: Any) -> ChunkFiles | ShardedRows | None:
+        """Return the direct reader of the array's chunks or shards, where there is one for it."""
         if self._files[0] is not node:
-            direct = isinstance(self.root, ZarrRoot) and self.root.is_folder
-            self._files = (node, chunk_files(node, self.root.location) if direct else None)
+            self._files = (node, _direct_reader(self.root, node))
         return self._files[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (StoredArray, (self.root, self.name))
+
+
+def _direct_reader(root: Root, node: Any) -> ChunkFiles | ShardedRows | None:
+    if not isinstance(root, ZarrRoot) or not (root.is_folder or root.is_remote):
+        return None
+    if root.is_remote:
+        return sharded_rows(node, node.store)
+    sharded = sharded_rows(node, FolderObjects(root.location))
+    return sharded or chunk_files(node, root.location)
 
 
 @contextmanager
@@ -189,7 +262,7 @@ def reading(root: Root, name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, DamagedFileError):
+        if isinstance(error, LazyMuError):
             raise
         told = "; ".join([str(error), *getattr(error, "__notes__", [])])
         rule = f"its values cannot be read ({type(error).__name__}: {told})"

@@ -7,13 +7,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lazymu.store.arrays import Appender, Layout, is_h5, rows_of
+from lazymu.store.arrays import Appender, Layout, held_bytes, is_h5, rows_of
 from lazymu.store.dtypes import INT32_VALUES, index_dtype, narrowest, wider
 from lazymu.typing import CSR
 
 
 class MatrixWriter(Protocol):
     """Takes the rows of a matrix in order."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of what is in memory until it fills shards."""
+        ...
 
     def append(self, X: CSR) -> None:
         """Write the next rows."""
@@ -70,6 +75,10 @@ class CSRWriter:
         self._lengths: list[Any] = [np.zeros(1, dtype=np.int64)]
         self._n_values = 0
 
+    @property
+    def held_bytes(self) -> int:
+        return held_bytes(self._data, self._indices)
+
     def append(self, X: CSR) -> None:
         if self._narrow:
             needed = wider(self._data.dtype, narrowest(X.data))
@@ -120,6 +129,10 @@ class DenseWriter:
         self._narrow = narrow
         self._step = rows_of(layout.chunk_values, n_cols)
         self._rows = Appender(parent, name, n_cols, dtype, layout, capacity)
+
+    @property
+    def held_bytes(self) -> int:
+        return held_bytes(self._rows)
 
     def append(self, X: CSR) -> None:
         if self._narrow:

@@ -80,13 +80,17 @@ def storage_order(matrix: LazyMatrix) -> Int64s | None:
     return np.argsort(matrix.rows, kind="stable").astype(np.int64)
 
 
-def iterate_blocks(matrix: LazyMatrix, *, label: str) -> Iterator[Block]:
-    """Yield the blocks of a matrix in its own order, reading one ahead: one pass."""
+def iterate_blocks(matrix: LazyMatrix, *, label: str, held_bytes: int = 0) -> Iterator[Block]:
+    """Yield the blocks of a matrix in its own order, reading one ahead: one pass.
+
+    ``held_bytes`` are what the caller has in memory beside the blocks.
+    """
     plan = plan_blocks(
         matrix.row_values,
         value_bytes=matrix.value_bytes,
         memory_limit=settings.memory_limit,
         n_threads=settings.n_threads + 1,
+        operand_bytes=held_bytes,
     )
     enter_pass(label, plan)
     token = uuid.uuid4().hex
