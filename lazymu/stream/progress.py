@@ -100,7 +100,7 @@ def advance(token: str, n_values: int) -> None:
         tick = _running.get(token)
         if tick is not None:
             # What was lost with a worker is done twice.
-            tick.done_blocks = min(tick.done_blocks + 1, tick.n_blocks)
+            tick.done_blocks += tick.n_blocks is None or tick.done_blocks < tick.n_blocks
             tick.done_values = min(tick.done_values + n_values, tick.n_values)
             _tell(tick)
             return
