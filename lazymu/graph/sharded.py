@@ -17,7 +17,7 @@ from lazymu.graph.inverted import InvertedSearch
 from lazymu.graph.scan import NOBODY, Asked, Scanned, Stored, chosen, merge, scan
 from lazymu.graph.search import BLOCK_CELLS, Near, NeighborLists
 from lazymu.stream.cluster import workers
-from lazymu.stream.compute import compute, held, task
+from lazymu.stream.compute import held, recovering, task
 from lazymu.typing import Float64s, Floats, Ints
 
 SHARDS_PER_TASK_SLOT = 2
@@ -40,7 +40,7 @@ class ShardedSearch(InvertedSearch):
     """Approximate Euclidean neighbours of ``scale[i] * X[i]``, found by the tasks of a cluster.
 
     Memory here is that of the inverted file and one more copy of ``X``; a worker's, of its shards,
-    ``4 d`` bytes a cell and the rows of ``X``.
+    ``4 d`` bytes a cell and the rows of ``X``. Shards that are lost with a worker are sent again.
     """
 
     def __init__(self, X: Floats, scale: Float64s, random_state: int | None) -> None:
@@ -51,13 +51,18 @@ class ShardedSearch(InvertedSearch):
         marks = np.linspace(0, len(X), n_shards + 1)
         self._edges = np.unique(np.searchsorted(bounds, marks))
         """The clusters at which shards begin and end."""
-        edges = self._edges.tolist()
-        self._shards = held([self._shard(*ends) for ends in itertools.pairwise(edges)])
+        self._shards: list[Any] = []
+        self._send()
 
     @staticmethod
     def n_bytes(X: Floats) -> int:
         """Return the memory that a search takes at its peak: ``X`` once more, by shards."""
         return InvertedSearch.n_bytes(X) + X.nbytes
+
+    def _send(self) -> None:
+        """Give the workers their shards, anew where one was lost with its worker."""
+        edges = self._edges.tolist()
+        self._shards = held([self._shard(*ends) for ends in itertools.pairwise(edges)])
 
     def _shard(self, first: int, last: int) -> Stored:
         bounds = self._partition.bounds[first : last + 1]
@@ -86,12 +91,15 @@ class ShardedSearch(InvertedSearch):
         candidates = np.empty((len(rows), n_candidates), np.int32)
         cuts = np.searchsorted(places, self._partition.bounds[self._edges])
         asking = [slice(*cut) for cut in itertools.pairwise(cuts.tolist()) if cut[0] < cut[1]]
-        sent = held([self._sent(rows[by_place[mine]]) for mine in asking])
-        tasks = [
-            self._tasks(asked, self._place[rows[by_place[mine]]], k, n_candidates, reach)
-            for asked, mine in zip(sent, asking, strict=True)
-        ]
-        for mine, found in zip(asking, compute(tasks), strict=True):
+
+        def tasks() -> list[Any]:
+            sent = held([self._sent(rows[by_place[mine]]) for mine in asking])
+            return [
+                self._tasks(asked, self._place[rows[by_place[mine]]], k, n_candidates, reach)
+                for asked, mine in zip(sent, asking, strict=True)
+            ]
+
+        for mine, found in zip(asking, recovering(tasks, self._send), strict=True):
             out = by_place[mine]
             (lists.indices[out], lists.distances[out]), candidates[out] = found
         return Near(lists, candidates)

@@ -69,6 +69,22 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
+def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) -> tuple[Any, ...]:
+    """Return the results of the tasks that ``build`` makes of values that workers hold.
+
+    Where some of these were lost with a worker, ``restore`` sends them again, and all is done anew.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return compute(build())
+        except ClusterLostError:
+            client = active_client()
+            if client is None or client.status != "running":
+                raise
+            restore()
+    return compute(build())
+
+
 @contextmanager
 def named_stage(label: str) -> Iterator[None]:
     """Call the tasks that are made within a ``with`` block by a stage's name, too."""
