@@ -104,5 +104,9 @@ def test_compute__scheduler_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run_pass(slow, GramDot(np.eye(20, 4)), label="test")
         threading.Timer(0.3, os.killpg, (cluster.scheduler.pid, signal.SIGKILL)).start()
         with pytest.raises(ClusterLostError, match="start it again and repeat the step"):
-            for _ in range(1000):
-                run_pass(slow, GramDot(np.eye(20, 4)), label="test")
+            many_passes(slow)
+
+
+def many_passes(matrix: LazyMatrix) -> None:
+    for _ in range(1000):
+        run_pass(matrix, GramDot(np.eye(20, 4)), label="test")
