@@ -106,8 +106,8 @@ def rank_genes_groups(
     Raises
     ------
     ArgumentError
-        If a group has fewer than two cells or does not exist, an argument is unknown, or
-        ``logreg`` is left one group.
+        If a group has fewer than two cells or does not exist, no cell has a label or no feature is
+        to be tested, an argument is unknown, or ``logreg`` is left one group.
     MissingResultError
         If the column, layer or `raw` is not there.
     MemoryLimitError
@@ -156,6 +156,9 @@ def rank_genes_groups(
     if kwds and method != "logreg":
         rule = f"method={method!r} takes no further arguments"
         raise ArgumentError(explain(next(iter(kwds)), "given", rule, "leave it out"))
+    if n_genes is not None and n_genes < 1:
+        rule = "it is how many features to keep"
+        raise ArgumentError(explain("n_genes", n_genes, rule, "pass 1 or more, or None for all"))
     modality = as_modality(data)
     modality = modality.copy() if copy else modality
     use_raw = resolve_use_raw(modality, use_raw, layer)
@@ -239,6 +242,10 @@ def values_to_test(
             explain("mask_var", repr(mask_var), "it is no column of var", "name another")
         )
     mask = np.asarray(var[mask_var] if isinstance(mask_var, str) else mask_var, dtype=bool)
+    if mask.shape != (len(var),) or not mask.any():
+        got = f"of shape {mask.shape} with {mask.sum()} features"
+        rule = f"it says which of the {len(var)} features to test"
+        raise ArgumentError(explain("mask_var", got, rule, "mark one or more"))
     return matrix[:, mask], var.index[mask]
 
 
@@ -346,7 +353,9 @@ def records_of_tests(
 
 def records(dtype: str, fields: list[str], arrays: list[Array]) -> Array:
     """Return scanpy's record array: a field for each group, best feature first."""
-    return np.rec.fromarrays(arrays, dtype=[(field, dtype) for field in fields])
+    # a list of pairs would rename a field without a name
+    fields_of = np.dtype({"names": fields, "formats": [dtype] * len(fields)})
+    return np.rec.fromarrays(arrays, dtype=fields_of)
 
 
 def share_tables(
