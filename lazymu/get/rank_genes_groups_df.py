@@ -157,7 +157,7 @@ def of_features(names: pd.Series[Any], known: pd.Series[Any]) -> pd.Series[Any]:
     DuplicateNamesError
         If a name is that of several features.
     """
-    repeated = known.index[known.index.duplicated()].intersection(names)
+    repeated = known.index[known.index.duplicated()].intersection(pd.Index(names))
     if len(repeated):
         got = f"with repeated names, such as {repeated[0]!r}"
         rule = "features are found by their names"

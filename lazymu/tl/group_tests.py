@@ -15,7 +15,6 @@ from lazymu.stream import GroupMoments, GroupMomentsReducer, LazyMatrix, run_pas
 from lazymu.tl.feature_ranks import FeatureRanks, rank_features
 from lazymu.typing import Array, Float64s, Int64s
 
-
 FEATURES_AT_ONCE = 2048
 
 
@@ -108,7 +107,12 @@ def wilcoxon(
     ranks = rank_features(matrix, groups, counts[:, 0].astype(np.int64), n_groups, reference)
 
     def test(features: slice) -> GroupTests:
-        part = FeatureRanks(*(table[:, features] for table in ranks))
+        part = FeatureRanks(
+            ranks.ranks[:, features],
+            ranks.ties[:, features],
+            ranks.total[:, features],
+            ranks.nnz[:, features],
+        )
         return _rank_sum_tests(part, counts, n_groups, reference, tie_correct)
 
     return by_features(test, n_groups, matrix.shape[1])
