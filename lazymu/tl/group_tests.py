@@ -198,7 +198,8 @@ def others(
     for g in range(n_groups):
         rest.append(_merge(before, after[g + 1]))
         before = _merge(before, each[g])
-    return np.stack([r[1] for r in rest]), np.stack([r[2] for r in rest])
+    mean_rest = np.stack([np.where(n > 0, of_n, np.nan) for n, of_n, _ in rest])  # none of no cells
+    return mean_rest, np.stack([r[2] for r in rest])
 
 
 Moments = tuple[Float64s, Float64s, Float64s]
@@ -221,10 +222,7 @@ def with_shares(
     counts: Float64s,
     reference: int | None,
 ) -> GroupTests:
-    """Return the results with the shares of cells; a test that says nothing has score 0 and p 1.
-
-    Of no other cells there is no mean.
-    """
+    """Return the results with the shares of cells; a test that says nothing has score 0 and p 1."""
     n_groups = len(scores)
     sizes = compared_sizes(counts, n_groups, reference)
     share = nnz[:n_groups] / sizes.group
@@ -236,7 +234,7 @@ def with_shares(
         np.nan_to_num(scores, nan=0.0),
         np.nan_to_num(pvals, nan=1.0),
         mean[:n_groups],
-        np.where(sizes.other > 0, mean_other, np.nan),
+        mean_other,
         share,
         share_other,
     )
