@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -642,3 +645,21 @@ def test_mudata__repr_lists_what_is_there() -> None:
         "      obs: 'number'",
     ]
     assert "1 modality" in repr(MuData({"rna": modality_of(cells([1]))}))
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_containers__are_freed_without_waiting_for_garbage_to_be_collected(tmp_path: Path) -> None:
+    """Else chunks that reading has left at hand, and what callers hold, would pile up."""
+    MuData({"a": ad.AnnData(np.eye(3)), "b": ad.AnnData(np.eye(3))}).write(tmp_path / "m.zarr")
+    gc.collect()
+    gc.disable()
+    try:
+        mdata = lazymu.read(tmp_path / "m.zarr")
+        mdata.obsm["X"] = mdata["a"].X.toarray()
+        freed = [weakref.ref(one) for one in (mdata, mdata["a"], mdata["a"].X.source)]
+        del mdata
+        assert [one() for one in freed] == [None, None, None]
+    finally:
+        gc.enable()

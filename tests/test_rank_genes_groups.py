@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,21 @@ import scipy.sparse as sp
 import scipy.stats
 
 import lazymu
-from lazymu.errors import ArgumentError, MemoryLimitError, MissingResultError
+from lazymu.errors import (
+    ArgumentError,
+    DuplicateNamesError,
+    MemoryLimitError,
+    MissingResultError,
+)
 from lazymu.get import obs_df, rank_genes_groups_df
 from lazymu.kernels.ranks import rank_sums, sorted_keys
-from lazymu.stream import LazyMatrix
+from lazymu.stream import LazyMatrix, recorded_passes
 from lazymu.stream.progress import Tick, watching
 from lazymu.stream.steps import Log1p, ScaleRows
 from lazymu.tl import rank_genes_groups
 from lazymu.tl.group_tests import t_test, wilcoxon
 from tests.conftest import make_counts
+from tests.counting import raise_if_dask_computes
 from tests.rna_data import real_counts
 
 KEY = "rank_genes_groups"
@@ -195,6 +202,113 @@ def test_rank_genes_groups__copy_leaves_the_modality_alone() -> None:
     copied = rank_genes_groups(mod, "group", copy=True)
     assert KEY in copied.uns
     assert KEY not in mod.uns
+
+
+def of_three(*names: Any) -> np.ndarray:
+    """Return three labels by turns."""
+    return np.array(names, dtype=object)[np.arange(120) % 3]
+
+
+LABELS = {
+    "missing": pd.Categorical(of_three("a", None, "b")),
+    "no number order": of_three("10", "2", "1"),
+    "zeros before": of_three("c1", "c01", "c10"),
+    "signs": of_three("CD4 T/naive", "B cell", "a.b: c"),
+    "no name": of_three("", "x", "y"),
+    "rest": of_three("rest", "x", "y"),
+    "numbers": pd.Categorical(of_three(10, 2, 1)),
+    "booleans": pd.Categorical(np.arange(120) % 2 == 0),
+    "ranges": pd.cut(np.arange(120), 3),
+    "all one": of_three("a", "a", "a"),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("labels", LABELS)
+def test_rank_genes_groups__awkward_labels_equal_scanpy(labels: str, method: str) -> None:
+    adata = make_adata()
+    adata.obs["group"] = LABELS[labels]
+    mod = lazymu.Modality(adata)
+    rank_genes_groups(mod, "group", method=method)
+    assert_same_results(mod.uns[KEY], scanpy_result(adata, method=method))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.arange(120) % 2 == 0, ("False", "True")),
+        (np.arange(120) % 3 * 9 + 2, ("2", "11", "20")),
+        (of_three(1.0, np.nan, 10.5), ("1.0", "10.5")),
+        (of_three(1, "a", 2.5), ("1", "2.5", "a")),
+        (pd.Categorical(of_three("a", "b", "c"), categories=list("cxab")), ("c", "a", "b")),
+    ],
+)
+def test_rank_genes_groups__labels_that_scanpy_refuses(labels: Any, names: tuple[str]) -> None:
+    adata = make_adata()
+    mod = lazymu.Modality(adata)
+    rank_genes_groups(mod, labels)
+    assert mod.uns[KEY]["names"].dtype.names == names
+    codes = np.select([pd.Series(labels).astype(str) == name for name in names], names, None)
+    adata.obs["group"] = pd.Categorical(codes, categories=names)
+    assert_same_results(mod.uns[KEY], scanpy_result(adata, method="t-test"))
+
+
+def test_rank_genes_groups__group_named_twice_is_tested_once() -> None:
+    adata = make_adata()
+    mod = lazymu.Modality(adata)
+    rank_genes_groups(mod, "group", groups=["c2", "c1", "c2"])
+    expected = scanpy_result(adata, method="t-test", groups=["c2", "c1"])
+    assert_same_results(mod.uns[KEY], expected)
+
+
+def test_rank_genes_groups__series_of_a_joint_column_with_cells_of_its_own() -> None:
+    adata = make_adata()
+    mdata = lazymu.MuData({"rna": adata[::-1].copy(), "prot": make_adata(130)[20:, :6].copy()})
+    mdata.obs["joint"] = adata.obs["group"].reindex(mdata.obs_names).astype(object).fillna("c2")
+    for name in ("rna", "prot"):
+        rank_genes_groups(mdata[name], mdata.obs["joint"], method="wilcoxon")
+        own = mdata[name].to_anndata()
+        own.obs["group"] = mdata.obs["joint"].reindex(own.obs_names).to_numpy()
+        assert_same_results(mdata[name].uns[KEY], scanpy_result(own, method="wilcoxon"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("options", [{"pts": True}, {"reference": "mono", "groups": ["B cell"]}])
+@pytest.mark.parametrize("name", ["stimulated", "cite_seq"])
+def test_rank_genes_groups__of_real_cells_equals_scanpy(
+    name: str, options: dict[str, Any], method: str, data_dir: Path
+) -> None:
+    """In float64, as scanpy's variances of float32 values have four digits."""
+    adata = real_counts(name, data_dir).copy()
+    adata.X = adata.X.astype(np.float64)
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    lyz, cd79a = adata[:, ["LYZ", "CD79A"]].X.toarray().T
+    kinds = np.where(lyz > np.median(lyz) + 1, "mono", np.where(cd79a > 0, "B cell", "T/NK"))
+    adata.obs["group"] = kinds
+    mod = lazymu.Modality(adata)
+    assert count_passes(lambda: rank_genes_groups(mod, "group", method=method, **options)) == 1
+    ours, theirs = mod.uns[KEY], scanpy_result(adata, method=method, **options)
+    for group in theirs["names"].dtype.names:
+        found = pd.DataFrame({f: ours[f][group] for f in FIELDS}, index=ours["names"][group])
+        asked = pd.DataFrame({f: theirs[f][group] for f in FIELDS}, index=theirs["names"][group])
+        assert set(found.index) == set(asked.index)
+        np.testing.assert_allclose(found.loc[asked.index], asked, rtol=1e-5, atol=1e-300)
+        alone = (np.abs(np.diff(asked["scores"], prepend=np.inf)) > 1e-5) & (
+            np.abs(np.diff(asked["scores"], append=-np.inf)) > 1e-5
+        )
+        assert alone.sum() > 500
+        assert (found.index == asked.index)[alone].all()
+    for table in ("pts", "pts_rest") if "pts" in options else ():
+        np.testing.assert_allclose(ours[table], theirs[table].loc[ours[table].index], rtol=1e-12)
+    with raise_if_dask_computes():
+        table = rank_genes_groups_df(mod, "B cell")
+    adata.uns[KEY] = theirs
+    scanpys = sc.get.rank_genes_groups_df(adata, "B cell")
+    assert list(table.columns) == list(scanpys.columns)
+    numbers = scanpys.columns[1:]
+    by_name = table.set_index("names").loc[scanpys["names"], numbers]
+    np.testing.assert_allclose(by_name, scanpys[numbers], rtol=1e-5, atol=1e-300)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -389,6 +503,35 @@ def test_rank_genes_groups__one_pass(method: str) -> None:
     assert count_passes(lambda: rank_genes_groups(mod, "group", method=method)) == 1
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_rank_genes_groups__tables_in_memory(method: str) -> None:
+    """What is made of a pass takes 60 bytes for each group and feature, beside the result's 32."""
+    n_groups, n_vars = 40, 20_000
+    mod = lazymu.Modality(make_counts(200, n_vars, density=0.01))
+    with lazymu.settings.override(n_threads=1):
+        rank_genes_groups(mod, np.arange(200) % n_groups, method=method, key_added="first")
+        tracemalloc.start()
+        rank_genes_groups(mod, np.arange(200) % n_groups, method=method)
+        peak = tracemalloc.get_traced_memory()[1] / (n_groups * n_vars)
+        tracemalloc.stop()
+    assert 80 < peak < 92
+
+
+def test_wilcoxon__counts_values_in_one_more_pass_where_these_are_not_known(tmp_path: Path) -> None:
+    lazymu.Modality(make_counts(6000, 1200, density=0.4)).write(tmp_path / "x.zarr")
+    groups = np.arange(6000) % 3
+    for cells, more in ((slice(None), 0), (slice(10, 5990), 1)):
+        mod = lazymu.read(tmp_path / "x.zarr")[cells]
+        with (
+            lazymu.settings.override(memory_limit="64MB", n_threads=1),
+            recorded_passes() as passes,
+        ):
+            rank_genes_groups(mod, groups[cells], method="wilcoxon")
+        labels = [entry.label for entry in passes]
+        assert labels == ["sums"] * more + ["rank features"] * (len(passes) - more)
+        assert len(passes) > 2
+
+
 def test_wilcoxon__tiles_give_the_same_answer() -> None:
     X = make_counts(3000, 200, density=0.4)
     groups = np.random.default_rng(0).integers(-1, 4, 3000)
@@ -440,6 +583,17 @@ def test_t_test__results_do_not_depend_on_blocks() -> None:
         ("group", {"layer": "x"}, MissingResultError, r"layers.* is 'x'"),
         ("group", {"mask_var": "x"}, MissingResultError, "it is no column of var"),
         (["a"], {}, ArgumentError, "there are 120 cells"),
+        (pd.Series(["a"] * 120), {}, ArgumentError, "'group'.*no cell has a label; check that a S"),
+        (np.full(120, np.nan), {}, ArgumentError, "no cell has a label"),
+        ([1, "1"] * 60, {}, ArgumentError, "labels of different types, all written '1'"),
+        (["a"] + ["b"] * 119, {}, ArgumentError, "1 cells in group 'a'.*needs two cells"),
+        (["a"] * 120, {"method": "logreg"}, ArgumentError, "`groups` is 1 group"),
+        ("group", {"groups": "c1"}, ArgumentError, r"it is \"all\" or a list; pass \['c1'\]"),
+        ("group", {"groups": []}, ArgumentError, "no group is left to test"),
+        ("group", {"groups": ["c1"], "reference": "c1"}, ArgumentError, "reference='c1'.*no group"),
+        ("group", {"n_genes": 0}, ArgumentError, "`n_genes` is 0, but it is how many"),
+        ("group", {"mask_var": [True] * 3}, ArgumentError, r"`mask_var` is of shape \(3,\)"),
+        ("group", {"mask_var": [False] * 30}, ArgumentError, "`mask_var`.*with 0 features"),
         (pd.Series([1, 1], index=["cell0"] * 2), {}, ArgumentError, "found in it by name"),
         (pd.Series(["a", "b", "b"], index=["cell0", "cell1", "cell2"]), {}, ArgumentError, "two"),
     ],
@@ -491,6 +645,20 @@ def test_rank_genes_groups_df__of_a_regression() -> None:
         assert_same_table(ours[["names", "scores"]], theirs[["names", "scores"]])
     with pytest.raises(ArgumentError, match=r"`pval_cutoff` is 0\.1.*'logreg' gives scores alone"):
         rank_genes_groups_df(mod, "c1", pval_cutoff=0.1)
+
+
+@pytest.mark.parametrize("options", [{"pts": True}, {"gene_symbols": "symbol"}])
+def test_rank_genes_groups_df__repeated_names_cannot_be_told_apart(options: dict) -> None:
+    """scanpy gives a row for each pair of them."""
+    mod = lazymu.Modality(make_adata())
+    mod.var_names = ["a b", "a b", *mod.var_names[2:]]
+    rank_genes_groups(mod, "group", pts=options.pop("pts", False))
+    if options:
+        assert len(rank_genes_groups_df(mod, "c1")) == 30
+    with pytest.raises(DuplicateNamesError, match=r"such as 'a b'.*var_names_make_unique\(\)"):
+        rank_genes_groups_df(mod, "c1", **options)
+    rank_genes_groups(mod, "group", n_genes=5, mask_var=np.arange(30) > 1)
+    assert len(rank_genes_groups_df(mod, "c1")) == 5
 
 
 def test_rank_genes_groups_df__errors() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from lazymu.containers.mappings import AxisArrays, Layers, LazyDict, as_lazy
 from lazymu.containers.names import make_unique, positions_of
 from lazymu.containers.raw import Raw
-from lazymu.containers.tables import as_names, as_table
+from lazymu.containers.tables import Tables, as_names, as_table
 from lazymu.errors import ArgumentError, explain
 from lazymu.io import write_elements
 from lazymu.io.elements import ModalityElements, RawElements
@@ -105,26 +105,27 @@ class Modality:
         return modality
 
     def _fill(self, parts: ModalityElements) -> None:
-        self._obs, self._var = parts.obs, parts.var
+        # Mappings that refer to the modality would keep its matrices until garbage is collected.
+        tables = self._tables = Tables(parts.obs, parts.var)
         self._X = None if parts.X is None else as_lazy(parts.X, self.shape, "X")
         self._uns = LazyDict(parts.uns)
-        self._layers = Layers(parts.layers, shape=lambda: self.shape)
-        self._obsm = AxisArrays(parts.obsm, name="obsm", names=lambda: self.obs_names)
-        self._varm = AxisArrays(parts.varm, name="varm", names=lambda: self.var_names)
+        self._layers = Layers(parts.layers, shape=lambda: tables.shape)
+        self._obsm = AxisArrays(parts.obsm, name="obsm", names=lambda: tables.obs.index)
+        self._varm = AxisArrays(parts.varm, name="varm", names=lambda: tables.var.index)
         self._obsp = AxisArrays(
-            parts.obsp, name="obsp", names=lambda: self.obs_names, pairwise=True
+            parts.obsp, name="obsp", names=lambda: tables.obs.index, pairwise=True
         )
         self._varp = AxisArrays(
-            parts.varp, name="varp", names=lambda: self.var_names, pairwise=True
+            parts.varp, name="varp", names=lambda: tables.var.index, pairwise=True
         )
-        self._raw = None if parts.raw is None else Raw(parts.raw, self._obs.index)
+        self._raw = None if parts.raw is None else Raw(parts.raw, tables.obs.index)
 
     def to_elements(self) -> ModalityElements:
         """Return the parts that a writer takes; what has not been read stays unread."""
         return ModalityElements(
             X=self._X,
-            obs=self._obs,
-            var=self._var,
+            obs=self._tables.obs,
+            var=self._tables.var,
             layers=dict(self._layers),
             obsm=self._obsm.deferred(),
             varm=self._varm.deferred(),
@@ -139,17 +140,17 @@ class Modality:
     @property
     def n_obs(self) -> int:
         """Number of cells."""
-        return len(self._obs)
+        return len(self._tables.obs)
 
     @property
     def n_vars(self) -> int:
         """Number of features."""
-        return len(self._var)
+        return len(self._tables.var)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Cells and features."""
-        return self.n_obs, self.n_vars
+        return self._tables.shape
 
     def __len__(self) -> int:
         return self.n_obs
@@ -157,41 +158,41 @@ class Modality:
     @property
     def obs(self) -> pd.DataFrame:
         """Annotation of cells."""
-        return self._obs
+        return self._tables.obs
 
     @obs.setter
     def obs(self, table: pd.DataFrame) -> None:
-        self._obs = as_table(table, self.n_obs, "obs")
+        self._tables.obs = as_table(table, self.n_obs, "obs")
         self._obsm.relabel(self.obs_names)
 
     @property
     def var(self) -> pd.DataFrame:
         """Annotation of features."""
-        return self._var
+        return self._tables.var
 
     @var.setter
     def var(self, table: pd.DataFrame) -> None:
-        self._var = as_table(table, self.n_vars, "var")
+        self._tables.var = as_table(table, self.n_vars, "var")
         self._varm.relabel(self.var_names)
 
     @property
     def obs_names(self) -> pd.Index:
         """Names of the cells."""
-        return self._obs.index
+        return self._tables.obs.index
 
     @obs_names.setter
     def obs_names(self, names: Any) -> None:
-        self._obs.index = as_names(names)
+        self._tables.obs.index = as_names(names)
         self._obsm.relabel(self.obs_names)
 
     @property
     def var_names(self) -> pd.Index:
         """Names of the features."""
-        return self._var.index
+        return self._tables.var.index
 
     @var_names.setter
     def var_names(self, names: Any) -> None:
-        self._var.index = as_names(names)
+        self._tables.var.index = as_names(names)
         self._varm.relabel(self.var_names)
 
     def obs_names_make_unique(self, join: str = "-") -> None:
@@ -204,11 +205,11 @@ class Modality:
 
     def obs_keys(self) -> list[str]:
         """Return the columns of `obs`."""
-        return list(self._obs.columns)
+        return list(self._tables.obs.columns)
 
     def var_keys(self) -> list[str]:
         """Return the columns of `var`."""
-        return list(self._var.columns)
+        return list(self._tables.var.columns)
 
     # --- matrices and arrays ---------------------------------------------------------------------
 
@@ -275,8 +276,8 @@ class Modality:
 
     def obs_vector(self, key: str, layer: str | None = None) -> Array:
         """Return an `obs` column, or the values of a feature (one pass over `X` or a layer)."""
-        if key in self._obs:
-            return self._obs[key].to_numpy()
+        if key in self._tables.obs:
+            return self._tables.obs[key].to_numpy()
         matrix = self.X if layer is None else self.layers[layer]
         position = positions_of(key, self.var_names, axis=1)
         assert position is not None
@@ -319,7 +320,7 @@ class Modality:
 
     def _detach(self) -> None:
         """Give the modality tables and `uns` of its own."""
-        self._obs, self._var = self._obs.copy(), self._var.copy()
+        self._tables.obs, self._tables.var = self._tables.obs.copy(), self._tables.var.copy()
         if self._raw is not None:
             raw = self._raw.elements
             own = RawElements(raw.X, raw.var.copy(), copying.deepcopy(raw.varm))

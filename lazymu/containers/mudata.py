@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy as copying
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ class MuData:
             slot: AxisArrays(
                 getattr(parts, slot),
                 name=slot,
-                names=self._var_names_now if slot.startswith("var") else self._obs_names_now,
+                names=partial(_names_now, self._tables, int(slot.startswith("var"))),
                 pairwise=slot.endswith("p"),
             )
             for slot in ("obsm", "varm", "obsp", "varp")
@@ -104,12 +105,6 @@ class MuData:
 
     def _joint_names(self, axis: int) -> pd.Index:
         return joint_names(self._mod, axis, shared=self._shares(axis))
-
-    def _obs_names_now(self) -> pd.Index:
-        return self._tables[0].index
-
-    def _var_names_now(self) -> pd.Index:
-        return self._tables[1].index
 
     def _shares(self, axis: int) -> bool:
         return self.axis in (axis, -1)
@@ -392,3 +387,8 @@ def _same(seen: Mapping[str, pd.Index] | None, now: Mapping[str, pd.Index]) -> b
         and list(seen) == list(now)
         and all(seen[name] is names for name, names in now.items())
     )
+
+
+def _names_now(tables: list[pd.DataFrame], axis: int) -> pd.Index:
+    """Return the joint names; arrays ask for them without holding the MuData in memory."""
+    return tables[axis].index

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from lazymu.errors import ArgumentError, explain
+
+
+@dataclass
+class Tables:
+    """The two annotations of a modality, as they are now."""
+
+    obs: pd.DataFrame
+    var: pd.DataFrame
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells and features."""
+        return len(self.obs), len(self.var)
 
 
 def as_names(names: Any) -> pd.Index:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
-from lazymu.errors import ArgumentError, MissingResultError, explain
+from lazymu.errors import ArgumentError, DuplicateNamesError, MissingResultError, explain
 
 COLUMNS = ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")
 """Columns of a result; that of ``logreg`` has the first two."""
@@ -56,6 +56,9 @@ def rank_genes_groups_df(
         If ``key`` is not in `uns`, or the column not in `var`.
     ArgumentError
         If a group was not tested, or a cutoff is on what ``logreg`` does not give.
+    DuplicateNamesError
+        If ranked features share a name and shares of cells or a column of `var` are to stand beside
+        them.
 
     Notes
     -----
@@ -130,7 +133,7 @@ def group_table(result: dict[str, Any], group: str) -> pd.DataFrame:
     table = pd.DataFrame({"group": group, **columns})
     for key, column in SHARES.items():
         if key in result:
-            table[column] = result[key][group].reindex(table["names"]).to_numpy()
+            table[column] = of_features(table["names"], result[key][group]).to_numpy()
     return table
 
 
@@ -143,4 +146,21 @@ def symbols(
     if column not in var:
         rule = f"columns of var are: {', '.join(map(str, var.columns)) or 'none'}"
         raise MissingResultError(explain("gene_symbols", repr(column), rule, "name one of them"))
-    return names.map(var[column])
+    return of_features(names, var[column])
+
+
+def of_features(names: pd.Series[Any], known: pd.Series[Any]) -> pd.Series[Any]:
+    """Return what is known of features, in the order of ``names``.
+
+    Raises
+    ------
+    DuplicateNamesError
+        If a name is that of several features.
+    """
+    repeated = known.index[known.index.duplicated()].intersection(pd.Index(names))
+    if len(repeated):
+        got = f"with repeated names, such as {repeated[0]!r}"
+        rule = "features are found by their names"
+        fix = "call .var_names_make_unique() on the modality and rank again"
+        raise DuplicateNamesError(explain("var_names", got, rule, fix))
+    return known.reindex(names).set_axis(names.index)

@@ -38,7 +38,8 @@ def grouping(data: Data, groupby: GroupBy, *, bins: int = 7) -> Groups:
     Raises
     ------
     ArgumentError
-        If groups without names are not as many as cells, or a Series knows none of the cells.
+        If groups without names are not as many as cells, or a Series knows none of the cells or
+        one of them twice.
     """
     if isinstance(groupby, str):
         (values,) = cell_values(data, [groupby])
@@ -62,7 +63,10 @@ def _aligned(groups: pd.Series, obs_names: pd.Index) -> pd.Series:
         raise ArgumentError(
             explain("groupby", "a Series", rule, "set its index to obs_names, or pass a list")
         )
-    return groups[~groups.index.duplicated()].reindex(obs_names)
+    if not groups.index.is_unique:
+        rule, fix = "cells are found in it by name", "drop the duplicates"
+        raise ArgumentError(explain("groupby", "a Series with repeated names", rule, fix))
+    return groups.reindex(obs_names)
 
 
 def _from_numbers(values: Float64s, bins: int) -> Groups:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,6 +15,7 @@ from lazymu.containers import Modality, MuData
 from lazymu.errors import ArgumentError, DuplicateNamesError, MissingResultError, explain
 from lazymu.pl.feature_sets import FeatureSet, set_values
 from lazymu.stream import LazyMatrix
+from lazymu.tl.grouping import natural
 from lazymu.typing import Float64s, Int64s
 
 Data: TypeAlias = Modality | MuData
@@ -316,9 +316,4 @@ def natural_order(words: Sequence[str]) -> list[str]:
     >>> natural_order(["c10", "c2", "10", "2"])
     ['2', '10', 'c2', 'c10']
     """
-    return sorted(words, key=_natural)
-
-
-def _natural(word: str) -> list[tuple[int, int, str]]:
-    parts = [part for part in re.split(r"(\d+)", word) if part]
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+    return sorted(words, key=natural)

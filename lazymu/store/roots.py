@@ -67,7 +67,9 @@ class Root:
         """Return the group or array at a path below the root, None where there is none."""
         try:
             return self.node(name)
-        except KeyError:
+        except KeyError as error:
+            # zarr keeps the error, and the error all frames that led here, with what they hold.
+            error.__traceback__ = None
             return None
 
     def move(self, location: str, keep: object) -> None:

@@ -6,13 +6,16 @@ of no group: they count among "the rest", and take no part where there is a refe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from lazymu.stream import GroupMoments, GroupMomentsReducer, LazyMatrix, run_pass
-from lazymu.tl.feature_ranks import rank_features
+from lazymu.tl.feature_ranks import FeatureRanks, rank_features
 from lazymu.typing import Array, Float64s, Int64s
+
+FEATURES_AT_ONCE = 2048
 
 
 class GroupTests(NamedTuple):
@@ -47,14 +50,30 @@ def t_test(
     With ``a = v1 / n1`` and ``b = v2 / n2``, variances with ``ddof = 1``:
     ``t = (m1 - m2) / sqrt(a + b)`` with ``(a + b)^2 / (a^2 / (n1 - 1) + b^2 / (n2 - 1))`` degrees
     of freedom. With ``overestimate_variance``, ``n2`` is taken to be ``n1``.
-    One pass; memory: three float64 arrays (g, p) a thread.
+    One pass; memory: three float64 arrays (g, p) a thread, and after it nine.
     """
-    import scipy.stats
-
     matrix, groups, counts = participants(matrix, groups, n_groups, reference)
     reducer = GroupMomentsReducer(groups, len(counts), matrix.shape[1])
     moments: GroupMoments
     (moments,) = run_pass(matrix, reducer, label="rank features")
+
+    def test(features: slice) -> GroupTests:
+        part = GroupMoments(*(table[:, features] for table in moments))
+        return _welch(part, counts, n_groups, reference, overestimate_variance)
+
+    return by_features(test, n_groups, matrix.shape[1])
+
+
+def _welch(
+    moments: GroupMoments,
+    counts: Float64s,
+    n_groups: int,
+    reference: int | None,
+    overestimate_variance: bool,
+) -> GroupTests:
+    """Return Welch's test from what the values of groups add up to."""
+    import scipy.stats
+
     mean, m2 = moments.with_zeros(counts)
     mean_other, m2_other = others(counts, mean, m2, n_groups, reference)
     sizes = compared_sizes(counts, n_groups, reference)
@@ -84,10 +103,31 @@ def wilcoxon(
     Exact, zeros included. The nonzero values are brought together by feature: one pass for each
     run of features whose values fit half of the memory limit.
     """
-    import scipy.stats
-
     matrix, groups, counts = participants(matrix, groups, n_groups, reference)
     ranks = rank_features(matrix, groups, counts[:, 0].astype(np.int64), n_groups, reference)
+
+    def test(features: slice) -> GroupTests:
+        part = FeatureRanks(
+            ranks.ranks[:, features],
+            ranks.ties[:, features],
+            ranks.total[:, features],
+            ranks.nnz[:, features],
+        )
+        return _rank_sum_tests(part, counts, n_groups, reference, tie_correct)
+
+    return by_features(test, n_groups, matrix.shape[1])
+
+
+def _rank_sum_tests(
+    ranks: FeatureRanks,
+    counts: Float64s,
+    n_groups: int,
+    reference: int | None,
+    tie_correct: bool,
+) -> GroupTests:
+    """Return Wilcoxon's test from the ranks of groups."""
+    import scipy.stats
+
     mean = ranks.total / np.maximum(counts, 1)
     mean_other, _ = others(counts, mean, np.zeros_like(mean), n_groups, reference)
     sizes = compared_sizes(counts, n_groups, reference)
@@ -99,6 +139,16 @@ def wilcoxon(
     scores = np.nan_to_num(scores, nan=0.0)
     pvals = 2 * scipy.stats.norm.sf(np.abs(scores))
     return with_shares(scores, pvals, mean, mean_other, ranks.nnz, counts, reference)
+
+
+def by_features(test: Callable[[slice], GroupTests], n_groups: int, n_vars: int) -> GroupTests:
+    """Return the tests of all features from those of runs of them, whose temporaries are small."""
+    found = GroupTests(*(np.empty((n_groups, n_vars)) for _ in GroupTests._fields))
+    for start in range(0, n_vars, FEATURES_AT_ONCE):
+        features = slice(start, start + FEATURES_AT_ONCE)
+        for whole, part in zip(found, test(features), strict=True):
+            whole[:, features] = part
+    return found
 
 
 def participants(
@@ -148,7 +198,8 @@ def others(
     for g in range(n_groups):
         rest.append(_merge(before, after[g + 1]))
         before = _merge(before, each[g])
-    return np.stack([r[1] for r in rest]), np.stack([r[2] for r in rest])
+    mean_rest = np.stack([np.where(n > 0, of_n, np.nan) for n, of_n, _ in rest])  # none of no cells
+    return mean_rest, np.stack([r[2] for r in rest])
 
 
 Moments = tuple[Float64s, Float64s, Float64s]

@@ -25,10 +25,24 @@ class Groups(NamedTuple):
 
 
 def groups_of(modality: Modality, groupby: str | pd.Series[Any] | Array) -> Groups:
-    """Return the group of each cell, aligned by name where ``groupby`` is a Series."""
+    """Return the group of each cell, aligned by name where ``groupby`` is a Series.
+
+    Raises
+    ------
+    ArgumentError
+        If no cell has a label, or two labels have the same name.
+    """
     labels, name = labels_of(modality, groupby)
     codes, categories = codes_and_categories(labels)
-    return Groups(codes, [str(category) for category in categories], name)
+    names = pd.Index([str(category) for category in categories], dtype=object)
+    if len(names) == 0:
+        rule, fix = "no cell has a label", "check that a Series has the names of the cells"
+        raise ArgumentError(explain("groupby", repr(name), rule, fix))
+    if not names.is_unique:
+        got = f"labels of different types, all written {names[names.duplicated()][0]!r}"
+        rule = "groups are told apart by their names"
+        raise ArgumentError(explain("groupby", got, rule, "make labels of one type"))
+    return Groups(codes, list(names), name)
 
 
 def labels_of(
@@ -43,11 +57,13 @@ def labels_of(
             raise MissingResultError(explain(argument, repr(groupby), rule, fix))
         return modality.obs[groupby], groupby
     if isinstance(groupby, pd.Series):
+        name = "group" if groupby.name is None else str(groupby.name)
+        if groupby.index.equals(modality.obs_names):
+            return groupby, name
         if not groupby.index.is_unique:
             rule = "cells are found in it by name"
             fix = "drop the duplicates"
             raise ArgumentError(explain(argument, "a Series with repeated names", rule, fix))
-        name = "group" if groupby.name is None else str(groupby.name)
         return groupby.reindex(modality.obs_names), name
     if len(groupby) != modality.n_obs:
         rule = f"there are {modality.n_obs} cells"
@@ -76,17 +92,31 @@ def codes_and_categories(labels: pd.Series[Any]) -> tuple[Int64s, pd.Index]:
     return place[codes], distinct[order]
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Return a sort key by which "c2" comes before "c10"."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sort key by which "c2" comes before "c10", and "c02" before "c2"."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
 
 
 def chosen_groups(
     found: Groups, groups: Literal["all"] | Iterable[str], reference: str
 ) -> tuple[Groups, int | None]:
-    """Return the groups that take part, and which one is the reference (None for the rest)."""
-    wanted = found.names if groups == "all" else [str(group) for group in groups]
+    """Return the groups that take part, and which one is the reference (None for the rest).
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such group, one has fewer than two cells, or none is left to test.
+    """
+    if isinstance(groups, str) and groups != "all":
+        rule = 'it is "all" or a list'
+        raise ArgumentError(explain("groups", repr(groups), rule, f"pass [{groups!r}]"))
+    named = found.names if isinstance(groups, str) else list(map(str, groups))
+    wanted = list(dict.fromkeys(named))
+    if not wanted or (reference != "rest" and wanted == [str(reference)]):
+        got = f"{wanted} with reference={reference!r}"
+        rule, fix = "no group is left to test", "name another group"
+        raise ArgumentError(explain("groups", got, rule, fix))
     if reference != "rest" and str(reference) not in wanted:
         wanted = [*wanted, str(reference)]
     for name in wanted:

@@ -148,10 +148,12 @@ def mofa(
     (var, factors; 0 for features left out) and ``uns["mofa"]`` (`params`, and `variance`:
     percent of variance explained, by view, and by group where there are several).
 
-    ``params`` says which engine it was; lazymu's adds ``elbo``, the bound after each iteration.
+    ``params`` says which engine it was; lazymu's adds ``uns["mofa"]["elbo"]``, the bound after each
+    iteration.
 
     Passes over X: one a modality where the features used take a third of the limit at most, as
-    their blocks are then kept; else two an iteration (some ten to fifty) and ten before. Memory:
+    their blocks are then kept; else two an iteration (some ten to fifty) and ten before. Where
+    likelihoods are not given, 256 cells are looked at first. Memory:
     ``24 * cells * factors + 64 * features * factors`` bytes. mofapy2 makes one pass and holds
     dense views, up to ``9 * 8 * cells * features used`` bytes.
 

@@ -19,6 +19,7 @@ from lazymu.typing import Array, Bools, Float64s, Int64s
 
 METHODS = ("t-test", "t-test_overestim_var", "wilcoxon", "logreg")
 CORRECTIONS = ("benjamini-hochberg", "bonferroni")
+DTYPES = {"names": "O", "scores": "f4", "pvals": "f8", "pvals_adj": "f8", "logfoldchanges": "f4"}
 Method = Literal["t-test", "t-test_overestim_var", "wilcoxon", "logreg"]
 Correction = Literal["benjamini-hochberg", "bonferroni"]
 
@@ -106,8 +107,8 @@ def rank_genes_groups(
     Raises
     ------
     ArgumentError
-        If a group has fewer than two cells or does not exist, an argument is unknown, or
-        ``logreg`` is left one group.
+        If a group has fewer than two cells or does not exist, no cell has a label or no feature is
+        to be tested, an argument is unknown, or ``logreg`` is left one group.
     MissingResultError
         If the column, layer or `raw` is not there.
     MemoryLimitError
@@ -127,7 +128,8 @@ def rank_genes_groups(
     them where that is not known; after ``data.store_by_feature()``, each run reads its own values
     alone.
 
-    Memory: 24 bytes for each group, feature and thread; for ``wilcoxon``, the memory limit.
+    Memory: 24 bytes for each group, feature and thread, and once more; for ``wilcoxon``, the memory
+    limit. After the passes, 60 bytes for each group and feature beside the result's 32.
     ``logreg`` holds all values of the cells that take part, 8 bytes for each nonzero float32, twice
     while they are put together, or 32 bytes for each cell and group and 240 for each group and
     feature beside them.
@@ -156,6 +158,9 @@ def rank_genes_groups(
     if kwds and method != "logreg":
         rule = f"method={method!r} takes no further arguments"
         raise ArgumentError(explain(next(iter(kwds)), "given", rule, "leave it out"))
+    if n_genes is not None and n_genes < 1:
+        rule = "it is how many features to keep"
+        raise ArgumentError(explain("n_genes", n_genes, rule, "pass 1 or more, or None for all"))
     modality = as_modality(data)
     modality = modality.copy() if copy else modality
     use_raw = resolve_use_raw(modality, use_raw, layer)
@@ -178,13 +183,10 @@ def rank_genes_groups(
         tests = run_tests(matrix, chosen, reference_code, method, tie_correct)
         tested = [g for g in range(len(chosen.names)) if g != reference_code]
         base = modality.uns.get(keys.LOG1P, {}).get("base")
-        rankings = [
-            rank(tests, g, n_genes, rankby_abs=rankby_abs, corr_method=corr_method, base=base)
-            for g in tested
-        ]
+        options = {"rankby_abs": rankby_abs, "corr_method": corr_method, "base": base}
         if pts:
             result |= share_tables(tests, names, chosen.names, with_rest=reference_code is None)
-        result |= records_of_tests(tests, rankings, tested, names, chosen.names)
+        result |= records_of_tests(tests, tested, names, chosen.names, n_genes, **options)
     modality.uns[key_added or keys.RANK_GENES_GROUPS] = result
     return modality if copy else None
 
@@ -239,6 +241,10 @@ def values_to_test(
             explain("mask_var", repr(mask_var), "it is no column of var", "name another")
         )
     mask = np.asarray(var[mask_var] if isinstance(mask_var, str) else mask_var, dtype=bool)
+    if mask.shape != (len(var),) or not mask.any():
+        got = f"of shape {mask.shape} with {mask.sum()} features"
+        rule = f"it says which of the {len(var)} features to test"
+        raise ArgumentError(explain("mask_var", got, rule, "mark one or more"))
     return matrix[:, mask], var.index[mask]
 
 
@@ -318,35 +324,40 @@ def records_of_scores(
     fields = group_names if len(group_names) > 2 else group_names[:1]
     orders = [best_first(own, n_genes, rankby_abs=rankby_abs) for own in scores[: len(fields)]]
     names = np.asarray(features, dtype=object)
-    return {
-        "names": records("O", fields, [names[order] for order in orders]),
-        "scores": records("f4", fields, [scores[g][order] for g, order in enumerate(orders)]),
-    }
+    found = empty_records({"names": "O", "scores": "f4"}, fields, len(orders[0]))
+    for g, (field, order) in enumerate(zip(fields, orders, strict=True)):
+        found["names"][field], found["scores"][field] = names[order], scores[g][order]
+    return found
 
 
 def records_of_tests(
     tests: GroupTests,
-    rankings: list[Ranking],
     tested: list[int],
     features: pd.Index,
     group_names: list[str],
+    n_genes: int | None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Return the record arrays of tests."""
+    """Return the record arrays of tests, filled group by group."""
     names = np.asarray(features, dtype=object)
-    ranked = list(zip(tested, rankings, strict=True))
-    fields = [group_names[g] for g in tested]
+    found = empty_records(DTYPES, [group_names[g] for g in tested], len(names[:n_genes]))
+    for g in tested:
+        field, ranking = group_names[g], rank(tests, g, n_genes, **options)
+        found["names"][field] = names[ranking.order]
+        found["scores"][field] = tests.scores[g][ranking.order]
+        found["pvals"][field] = tests.pvals[g][ranking.order]
+        found["pvals_adj"][field] = ranking.pvals_adj[ranking.order]
+        found["logfoldchanges"][field] = ranking.logfoldchanges[ranking.order]
+    return found
+
+
+def empty_records(dtypes: dict[str, str], fields: list[str], length: int) -> dict[str, Any]:
+    """Return scanpy's record arrays: a field for each group, best feature first."""
     return {
-        "names": records("O", fields, [names[r.order] for _, r in ranked]),
-        "scores": records("f4", fields, [tests.scores[g][r.order] for g, r in ranked]),
-        "pvals": records("f8", fields, [tests.pvals[g][r.order] for g, r in ranked]),
-        "pvals_adj": records("f8", fields, [r.pvals_adj[r.order] for _, r in ranked]),
-        "logfoldchanges": records("f4", fields, [r.logfoldchanges[r.order] for _, r in ranked]),
+        # a list of pairs would rename a field without a name
+        key: np.recarray(length, {"names": fields, "formats": [dtype] * len(fields)})
+        for key, dtype in dtypes.items()
     }
-
-
-def records(dtype: str, fields: list[str], arrays: list[Array]) -> Array:
-    """Return scanpy's record array: a field for each group, best feature first."""
-    return np.rec.fromarrays(arrays, dtype=[(field, dtype) for field in fields])
 
 
 def share_tables(
