@@ -76,3 +76,7 @@ class MissingPackageError(LazyMuError, ImportError):
 
 class MissingFileError(LazyMuError, FileNotFoundError):
     """A path to read from does not exist."""
+
+
+class DiskSpaceError(LazyMuError, OSError):
+    """A disk has no room for a temporary file."""

@@ -41,6 +41,11 @@ def n_parallel() -> int:
     return settings.n_threads if client is None else sum(client.nthreads().values())
 
 
+def in_threads() -> bool:
+    """Return whether tasks run in threads of this process: they may write to one file."""
+    return not _scheduler_is_set() or dask.base.get_scheduler() is dask.threaded.get
+
+
 def held(values: Sequence[Any]) -> list[Any]:
     """Return large values as tasks take them: those of a cluster are sent to its workers, once."""
     client = _client()
