@@ -72,9 +72,7 @@ class Spill:
         lengths = np.empty(X.shape[0], np.int32)
         for number, cuts in enumerate(self._cuts):
             first, stop = self.bounds[number], self.bounds[number + 1]
-            n = take_until(
-                *(X.data, X.indices, cursor, ends, first, stop), data, columns, lengths
-            )
+            n = take_until(*(X.data, X.indices, cursor, ends, first, stop), data, columns, lengths)
             begin, sizes = self._append(lengths, columns[:n], data[:n])
             cuts.append(Cut(row, X.shape[0], n, begin, sizes))
 

@@ -27,7 +27,7 @@ def store_by_feature(matrix: LazyMatrix) -> None:
     """Keep the stored values behind a matrix once more, feature by feature, beside their store.
 
     All rows and columns that are stored, without steps. One pass to count, and one for each third
-    of the memory limit that the values take.
+    of the memory limit that the values take, or one that writes them into a temporary file.
 
     Raises
     ------
