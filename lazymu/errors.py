@@ -88,3 +88,7 @@ class AccessError(LazyMuError, PermissionError):
 
 class RemoteError(LazyMuError, ConnectionError):
     """A server did not answer, or answered with errors, also when asked again."""
+
+
+class DiskSpaceError(LazyMuError, OSError):
+    """A disk has no room for a temporary file."""

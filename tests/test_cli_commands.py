@@ -15,6 +15,7 @@ import lazymu
 from lazymu.cli.main import app
 from lazymu.datasets import multiome
 from lazymu.settings import settings
+from lazymu.stream import recorded_passes
 
 pytestmark = [
     # anndata 0.13 uses what pandas 3 has deprecated.
@@ -106,6 +107,8 @@ def test_run__every_parameter_has_a_flag_with_its_default() -> None:
         (("run", "x.h5mu", "-o", "o.zarr", "--rna-flavor", "z"), "`rna.flavor` is 'z', but known"),
         (("run", "x.h5mu", "-o", "o.zarr", "--threads", "0"), "`n_threads` is 0, but it must be"),
         (("convert", "nope.h5", "x.zarr"), "there is no such file or folder"),
+        (("convert", "x.h5mu"), "`DST` is missing, but a conversion writes a store; name it, or"),
+        (("convert", "nope.zarr", "--by-feature", "all"), "there is no such file or folder"),
         (("info", "nope.zarr"), "there is no such file or folder"),
         (("report", "nope.zarr"), "there is no such file or folder"),
         (("report", "x.zarr", "-o", "no/r.html"), "there is no such folder; make no first"),
@@ -177,6 +180,59 @@ def test_convert__and_export_give_the_counts_back(h5mu: Path, tmp_path: Path) ->
     assert "a shard holds whole" in failed("convert", h5mu, tmp_path / "s.zarr", "--shards", "0")
     done("convert", h5mu, store, "--overwrite", "--zarr-format", "2")
     assert (store / ".zgroup").is_file()
+
+
+def copies(store: Path) -> list[str]:
+    """Return the modalities that `info` says have a copy by feature."""
+    found, part = [], ""
+    for line in done("info", store).splitlines():
+        part = line.split(":")[0] if line and line[0] != " " else part
+        if line.startswith("  by feature: X ("):
+            found.append(part)
+    return found
+
+
+def test_convert__by_feature(h5mu: Path, tmp_path: Path) -> None:
+    store, some = tmp_path / "m.zarr", tmp_path / "some.zarr"
+    done("convert", h5mu, some, "--by-feature", "atac")
+    assert copies(some) == ["atac"]
+    done("convert", h5mu, store, "--by-feature", "rna", "--by-feature", "all")
+    assert copies(store) == ["rna", "atac"]
+    rna, expected = lazymu.read(store)["rna"], lazymu.read(h5mu)["rna"].X[:, [4]].toarray()
+    with recorded_passes() as passes:
+        assert (rna.X[:, [4]].toarray() == expected).all()
+    assert passes[0].n_values == (expected != 0).sum()
+
+
+def test_convert__by_feature_of_a_store_that_is_there(h5mu: Path, tmp_path: Path) -> None:
+    store = tmp_path / "m.zarr"
+    done("convert", h5mu, store)
+    assert copies(store) == []
+    assert done("convert", store, "--by-feature", "rna").strip() == str(store)
+    assert copies(store) == ["rna"]
+    assert copies(Path(f"{store}/mod/rna")) == ["all cells"]
+    single = tmp_path / "rna.h5ad"
+    done("export", store, single, "--modality", "rna", "--x", "counts")
+    done("convert", single, tmp_path / "rna.zarr", "--by-feature", "all")
+    assert copies(tmp_path / "rna.zarr") == ["all cells"]
+
+
+@pytest.mark.parametrize("target", [True, False])
+def test_convert__by_feature_of_unknown_modalities(
+    target: bool, h5mu: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "m.zarr"
+    arguments = (h5mu, store) if target else (h5mu,)
+    sentence = "`by_feature` is 'prot', but modalities are rna, atac; name one of them, or all."
+    assert sentence in failed("convert", *arguments, "--by-feature", "prot")
+    assert not store.exists()
+    if not target:
+        assert "beside the local store" in failed("convert", h5mu, "--by-feature", "all")
+
+
+def test_convert__by_feature_of_one_modality_by_name(h5mu: Path, tmp_path: Path) -> None:
+    sentence = "`by_feature` is 'rna', but the one there is has no name; name all."
+    assert sentence in failed("convert", f"{h5mu}/rna", tmp_path / "a.zarr", "--by-feature", "rna")
 
 
 def test_info__axes_chunks_sizes_and_blocks(ran: tuple[Path, str]) -> None:

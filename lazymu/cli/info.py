@@ -33,6 +33,13 @@ def lines_of(found: StoreInfo) -> Iterator[str]:
         yield f"{part.name or 'all cells'}: {part.shape[0]:,} cells x {part.shape[1]:,} features"
         for slot, names in part.contents.items():
             yield f"  {slot}: {', '.join(names)}"
+        copies = [
+            f"{matrix.name} ({size(matrix.by_feature_bytes)})"
+            for matrix in part.matrices
+            if matrix.by_feature_bytes is not None
+        ]
+        if copies:
+            yield f"  by feature: {', '.join(copies)}"
     yield ""
     yield f"Block plan under a memory limit of {size(settings.memory_limit)}"
     yield from _plan_lines(found.parts)

@@ -358,8 +358,9 @@ class Modality:
 
         Single features (:func:`lazymu.get.obs_df`, plots) are then read at once, and Wilcoxon's
         test reads each value once. The copy, in ``<store>.lazymu``, is used while the counts are
-        the same. Passes over X: one, and one for each third of the memory limit that counts take.
-        An ArgumentError says that the counts stand in no local store that lazymu wrote.
+        the same. Passes over X: one, and one for each third of the memory limit that counts take,
+        or one for all, into a temporary file, where these are more than four. An ArgumentError says
+        that the counts stand in no local store that lazymu wrote.
         """
         from lazymu.stream.by_feature import store_by_feature
 

@@ -16,6 +16,7 @@ from lazymu.store.elements import is_array
 from lazymu.store.locations import is_url, redacted
 from lazymu.store.roots import H5Root, ZarrRoot
 from lazymu.stream import BlockPlan, LazyMatrix
+from lazymu.stream.by_feature import stored_bytes
 from lazymu.stream.passes import pass_plan
 
 _ZARR_METADATA = ("zarr.json", ".zgroup")
@@ -43,6 +44,8 @@ class MatrixInfo:
     name: str
     summary: str
     plan: BlockPlan
+    by_feature_bytes: int | None
+    """Space on disk of its copy by feature, None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ def _part(name: str, modality: Modality) -> PartInfo:
     with suppress(ArgumentError):  # annotation only
         found["X"] = modality.X
     found |= {f"layers/{key}": layer for key, layer in modality.layers.items()}
-    matrices = [MatrixInfo(key, repr(matrix), pass_plan(matrix)) for key, matrix in found.items()]
+    matrices = [
+        MatrixInfo(key, repr(matrix), pass_plan(matrix), stored_bytes(matrix.source))
+        for key, matrix in found.items()
+    ]
     return PartInfo(name, modality.shape, matrices, _contents(modality))
 
 

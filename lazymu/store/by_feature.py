@@ -46,6 +46,11 @@ def write_copy(
         group[NAME].attrs[OF] = fingerprint(place.root.node(place.name))
 
 
+def copy_bytes(place: Place) -> int:
+    """Return the space that the copy of a matrix takes on disk."""
+    return sum(file.stat().st_size for file in copy_path(place).rglob("*") if file.is_file())
+
+
 def open_copy(place: Place) -> CSRSource | None:
     """Return the features of a matrix, each a row, None where there is no copy that holds."""
     if not place.root.is_local or not (path := copy_path(place)).is_dir():

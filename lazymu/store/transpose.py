@@ -1,12 +1,14 @@
 """CSC to CSR, and back, in bounded memory.
 
 The entries of each row are counted in one reading of the columns; then runs of rows are filled,
-each by one more reading: a run's values fit a third of the memory limit.
+whose values fit a third of the memory limit: each by one more reading of the columns or, where runs
+are many, from a temporary file that one reading writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from lazymu.settings import settings
 from lazymu.store.converted import ConvertedSource
 from lazymu.store.dtypes import index_dtype
 from lazymu.store.sources import MatrixSource, assemble_csr
+from lazymu.store.spill import Spill, pays
 from lazymu.typing import CSR, Int64s
 
 COLUMN_VALUES = 1 << 20
@@ -88,8 +91,31 @@ def swap_axes(
         transpose_counts(X.indices, counts)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     bytes_per_value = dtype.itemsize + index_dtype(0, n_rows).itemsize
-    for start, stop in runs(offsets, settings.memory_limit // (3 * bytes_per_value)):
+    spans = list(runs(offsets, settings.memory_limit // (3 * bytes_per_value)))
+    if pays(shape, int(offsets[-1]), len(spans), dtype):
+        yield from _swap_on_disk(blocks, offsets, spans, shape, dtype)
+        return
+    for start, stop in spans:
         yield _fill(blocks, offsets[start : stop + 1] - offsets[start], start, n_rows, dtype)
+
+
+def _swap_on_disk(
+    blocks: Callable[[], Iterable[CSR]],
+    offsets: Int64s,
+    spans: list[tuple[int, int]],
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+) -> Iterator[CSR]:
+    """Yield runs of rows of the transpose, each from its part of a file that one reading writes."""
+    bounds = np.array([0, *(stop for _, stop in spans)], np.int64)
+    with closing(Spill(shape, dtype, bounds)) as spill:
+        row = 0
+        for X in blocks():
+            spill.add(X, row)
+            row += X.shape[0]
+        for number, (start, stop) in enumerate(spans):
+            own = offsets[start : stop + 1] - offsets[start]
+            yield _fill(spill.columns(number).blocks, own, 0, shape[0], dtype)
 
 
 def _fill(

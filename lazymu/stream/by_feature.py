@@ -8,7 +8,7 @@ from typing import Any
 
 from lazymu.errors import ArgumentError, explain
 from lazymu.settings import settings
-from lazymu.store.by_feature import open_copy, write_copy
+from lazymu.store.by_feature import copy_bytes, open_copy, write_copy
 from lazymu.store.roots import Place
 from lazymu.store.sources import CSRSource, MatrixSource, MemorySource
 from lazymu.store.transpose import swap_axes
@@ -27,7 +27,7 @@ def store_by_feature(matrix: LazyMatrix) -> None:
     """Keep the stored values behind a matrix once more, feature by feature, beside their store.
 
     All rows and columns that are stored, without steps. One pass to count, and one for each third
-    of the memory limit that the values take.
+    of the memory limit that the values take, or one that writes them into a temporary file.
 
     Raises
     ------
@@ -59,6 +59,12 @@ def copy_of(source: MatrixSource) -> CSRSource | None:
     if source not in _known and (copy := open_copy(place)) is not None:
         _known[source] = copy
     return _known.get(source)
+
+
+def stored_bytes(source: MatrixSource) -> int | None:
+    """Return the space on disk of a source's copy by feature, None where none is kept."""
+    place: Place | None = getattr(source, "place", None)
+    return None if place is None or copy_of(source) is None else copy_bytes(place)
 
 
 def bytes_per_value(source: MatrixSource) -> int:

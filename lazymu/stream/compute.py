@@ -106,6 +106,11 @@ def operand(value: Any) -> Any:
     return delayed(value, traverse=False, pure=False)
 
 
+def in_threads() -> bool:
+    """Return whether tasks run in threads of this process: they may write to one file."""
+    return not _scheduler_is_set() or dask.base.get_scheduler() is dask.threaded.get
+
+
 def held(values: Sequence[Any]) -> list[Any]:
     """Return large values that tasks of several `compute` take: on a cluster, its workers' own.
 

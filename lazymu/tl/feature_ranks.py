@@ -1,11 +1,13 @@
 """Ranks of every feature's values within groups of cells, zeros included.
 
-The nonzero values are brought together by feature in as many passes as the memory limit asks for.
+The nonzero values are brought together by feature, in runs of features that fit the memory limit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,8 +17,9 @@ from lazymu.errors import MemoryLimitError, explain
 from lazymu.settings import settings
 from lazymu.stream import Block, LazyMatrix, Reducer, run_pass
 from lazymu.stream.by_feature import bytes_per_value as copied_bytes
-from lazymu.stream.by_feature import picked
+from lazymu.stream.by_feature import copy_of, picked
 from lazymu.stream.plan import working_bytes
+from lazymu.stream.spilled import column_runs, pays
 from lazymu.stream.sums import feature_sums
 from lazymu.typing import Array, Float64s, Int64s
 
@@ -55,9 +58,19 @@ def rank_features(
     reference
         Each group is ranked together with this one alone; with all cells where None.
     """
-    tiles = feature_tiles(matrix)
-    parts = [_rank_tile(matrix[:, tile], groups, counts, n_groups, reference) for tile in tiles]
+    with closing(tiles_of(matrix, feature_tiles(matrix))) as tiles:
+        parts = [_rank_tile(tile, groups, counts, n_groups, reference) for tile in tiles]
     return FeatureRanks(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True)))
+
+
+def tiles_of(matrix: LazyMatrix, runs: list[slice]) -> Generator[LazyMatrix, None, None]:
+    """Return the features of each run: selected in passes, or out of a file that one pass writes.
+
+    Features that are kept beside the store are each read alone as it is.
+    """
+    if copy_of(matrix.source) is None and pays(matrix, len(runs)):
+        return column_runs(matrix, runs, label="bring features apart")
+    return (matrix[:, run] for run in runs)
 
 
 def _rank_tile(

@@ -100,8 +100,9 @@ def wilcoxon(
     ``z = (R - n1 (n + 1) / 2) / sqrt(T n1 n2 (n + 1) / 12)``, ``n = n1 + n2``, with ``R`` the sum
     of the group's ranks, equal values sharing their mean rank, and
     ``T = 1 - sum(t^3 - t) / (n^3 - n)`` over runs of ``t`` equal values where ``tie_correct``.
-    Exact, zeros included. The nonzero values are brought together by feature: one pass for each
-    run of features whose values fit half of the memory limit.
+    Exact, zeros included. The nonzero values are brought together by feature, in runs of features
+    whose values fit half of the memory limit: one pass for each of a few runs, else one that writes
+    a temporary file and, of this, one reading.
     """
     matrix, groups, counts = participants(matrix, groups, n_groups, reference)
     ranks = rank_features(matrix, groups, counts[:, 0].astype(np.int64), n_groups, reference)

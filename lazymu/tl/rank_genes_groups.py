@@ -115,6 +115,9 @@ def rank_genes_groups(
         If the values of one feature exceed the memory limit (``wilcoxon``), or three numbers for
         each group and feature do (``t-test``), or all values, and what a fit takes, do
         (``logreg``): pass ``mask_var="highly_variable"`` then, or use a t-test.
+    DiskSpaceError
+        If the disk of the temporary file becomes full in spite of the room there was
+        (``wilcoxon``).
 
     Notes
     -----
@@ -123,10 +126,14 @@ def rank_genes_groups(
     ``logreg`` gives `names`, `scores` and `params`; of two groups, as scanpy, the first alone.
 
     Passes over X: one for a t-test, and for ``logreg``, which counts the values in another one
-    where only their bound is known and exceeds the limit. For ``wilcoxon`` one for each run of
-    features whose nonzero values, 16 bytes each, fit half of the memory limit, and one to count
-    them where that is not known; after ``data.store_by_feature()``, each run reads its own values
-    alone.
+    where only their bound is known and exceeds the limit. ``wilcoxon`` brings values together by
+    feature, in runs of features whose nonzero values, 16 bytes each, fit half of the memory limit:
+    one pass for each run up to four. Where there are more, one pass writes the counts into a
+    temporary file, apart by runs, and each run reads its own: two readings in all. The file takes
+    some 2 bytes for each nonzero, and is made where there is room for 5 to 8 (`TMPDIR` says where;
+    else, and on a Dask cluster, it is a pass for each run). One pass more counts the features'
+    values where these are not known. After ``data.store_by_feature()``, each run reads its own
+    values alone from the beginning.
 
     Memory: 24 bytes for each group, feature and thread, and once more; for ``wilcoxon``, the memory
     limit. After the passes, 60 bytes for each group and feature beside the result's 32.
