@@ -108,7 +108,7 @@ def operand(value: Any) -> Any:
 
 def in_threads() -> bool:
     """Return whether tasks run in threads of this process: they may write to one file."""
-    return not _scheduler_is_set() or dask.base.get_scheduler() is dask.threaded.get
+    return not scheduler_is_set() or dask.base.get_scheduler() is dask.threaded.get
 
 
 def held(values: Sequence[Any]) -> list[Any]:
