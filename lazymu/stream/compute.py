@@ -60,7 +60,7 @@ def _compute_remotely(tasks: Sequence[Any]) -> tuple[Any, ...]:
         raise ClusterLostError(explain("task", repr(error.task), rule, fix)) from error
     except (FutureCancelledError, CommClosedError) as error:
         rule = f"the connection to its scheduler is lost ({_first_line(error)})"
-        fix = "start it again and repeat the step; `lazymu run --resume` goes on where it was"
+        fix = "start it again and repeat the step"
         raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
     return results
 
