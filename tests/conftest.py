@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,12 @@ import pytest
 import scipy.sparse as sp
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+PEERS_WARN = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+"""Marks of tests in which a peer package draws."""
 
 
 def shared_folder(name: str, variable: str) -> Path:
@@ -25,6 +31,16 @@ def shared_folder(name: str, variable: str) -> Path:
 def data_dir() -> Path:
     """Real data sets; the test is skipped where they are absent."""
     return shared_folder("data", "LAZYMU_DATA")
+
+
+@pytest.fixture
+def closed_figures() -> Iterator[None]:
+    """Draw into memory alone, and close what a test has drawn."""
+    from matplotlib import pyplot  # slow to import, and few tests draw
+
+    pyplot.switch_backend("agg")
+    yield
+    pyplot.close("all")
 
 
 @pytest.fixture

@@ -20,23 +20,13 @@ from lazymu.errors import ArgumentError, MemoryLimitError, MissingResultError
 from lazymu.pl.feature_sets import FeatureSet, set_values
 from lazymu.pl.values import cell_values
 from lazymu.settings import settings
-from tests.conftest import make_counts
+from tests.conftest import PEERS_WARN, make_counts
 from tests.counting import counting_scheduler
 from tests.rna_data import small_blocks
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 N = 150
-PEERS_WARN = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    pyplot.switch_backend("agg")
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture

@@ -31,15 +31,10 @@ from lazymu.pl.draw.points import (
 )
 from lazymu.pl.draw.scale import ColorScale, one_for_each
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 # Beside which scanpy's default_20 has 0.005 and matplotlib's tab20 0.007.
 LEAST_SEPARATION = {7: 0.07, 20: 0.06, 30: 0.05, 60: 0.03}
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    pyplot.switch_backend("agg")
-    yield
-    pyplot.close("all")
 
 
 def scattered(n: int, n_categories: int, seed: int = 0) -> tuple[np.ndarray, Categories]:

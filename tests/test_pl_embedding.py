@@ -18,15 +18,10 @@ from lazymu.errors import ArgumentError, MissingResultError
 from tests.conftest import make_counts
 from tests.counting import counting_scheduler, raise_if_dask_computes
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 N = 120
 PEERS_WARN = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    pyplot.switch_backend("agg")
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture

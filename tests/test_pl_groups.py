@@ -23,14 +23,9 @@ from lazymu.stream.steps import Standardize
 from tests.conftest import make_counts
 from tests.counting import counting_scheduler
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 N = 200
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    pyplot.switch_backend("agg")
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture

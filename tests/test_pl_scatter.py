@@ -18,22 +18,12 @@ from lazymu.errors import ArgumentError, MissingResultError, ModalityNotFoundErr
 from lazymu.pl.draw.points import n_places
 from lazymu.pl.mofa_loadings import ranked
 from lazymu.pl.values import cell_values
-from tests.conftest import make_counts
+from tests.conftest import PEERS_WARN, make_counts
 from tests.counting import counting_scheduler, raise_if_dask_computes
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 N = 150
-PEERS_WARN = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    pyplot.switch_backend("agg")
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture

@@ -20,23 +20,13 @@ from lazymu.errors import ArgumentError, MissingResultError
 from lazymu.pl.draw.heat import kept_apart
 from lazymu.pl.drawn_cells import drawn_cells
 from lazymu.settings import settings
-from tests.conftest import make_counts
+from tests.conftest import PEERS_WARN, make_counts
 from tests.counting import counting_scheduler
+
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 N = 200
 NAMES = ["gene3", "gene0", "gene5"]
-PEERS_WARN = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    pyplot.switch_backend("agg")
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_tree__is_the_chains(n_obs: int, n_rows: int, n_tasks: int, order: str) 
     with dask.config.set(scheduler="synchronous"):
         ((state,),) = compute([folds.tree(folds.Run((reducer,), ""), part, plan, "t", n_tasks)])
     for x, y in zip(flat(reducer.finalize(state)), flat(expected), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-12) if np.ndim(x) else None
+        np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
 # --- what is sent --------------------------------------------------------------------------------
@@ -172,8 +172,7 @@ def test_run_pass__values_are_those_of_threads(client: Any, selected: slice) -> 
             least = axis_extreme(X, 0, np.minimum)
         np.testing.assert_array_equal(axis_extreme(X, 0, np.minimum), least)
     for x, y in zip(flat(tuple(found)), flat(tuple(expected)), strict=True):
-        if np.ndim(x):
-            np.testing.assert_allclose(x, y, rtol=1e-12)
+        np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
 def test_run_pass__tasks_have_the_names_of_stage_and_pass(client: Any) -> None:
