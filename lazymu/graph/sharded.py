@@ -95,7 +95,7 @@ class ShardedSearch(InvertedSearch):
         def tasks() -> list[Any]:
             sent = held([self._sent(rows[by_place[mine]]) for mine in asking])
             return [
-                self._tasks(asked, self._place[rows[by_place[mine]]], k, n_candidates, reach)
+                self._tasks(asked, places[mine], k, n_candidates, reach)
                 for asked, mine in zip(sent, asking, strict=True)
             ]
 

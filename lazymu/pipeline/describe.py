@@ -128,7 +128,7 @@ def _arrays_in(path: str) -> Iterator[ArrayInfo]:
     top = next(n for n in map(root.find, places) if n is not None)
     remote = isinstance(root, ZarrRoot) and root.is_remote
     sizes = top.store.sizes() if remote else None
-    stored = partial(_bytes_of_objects, sizes) if remote else None
+    stored = partial(_bytes_of_objects, sizes) if remote else _own_bytes
     yield from _arrays_below(top, "", stored)
 
 
@@ -142,7 +142,7 @@ def _bytes_of_objects(sizes: dict[str, int] | None, node: Any) -> int | None:
     return sum(size for key, size in sizes.items() if key.startswith(f"{node.path}/"))
 
 
-def _arrays_below(group: Any, prefix: str, stored: Stored | None) -> Iterator[ArrayInfo]:
+def _arrays_below(group: Any, prefix: str, stored: Stored) -> Iterator[ArrayInfo]:
     for name in sorted(group.keys()):
         node = group[name]
         if is_array(node):
@@ -151,12 +151,12 @@ def _arrays_below(group: Any, prefix: str, stored: Stored | None) -> Iterator[Ar
             yield from _arrays_below(node, f"{prefix}{name}/", stored)
 
 
-def _array_info(name: str, node: Any, stored_bytes: Stored | None) -> ArrayInfo:
+def _array_info(name: str, node: Any, stored_bytes: Stored) -> ArrayInfo:
     """Describe an array of Zarr (which counts its own stored bytes in a folder) or of HDF5."""
     stored: int | None
     if hasattr(node, "nbytes_stored"):
         codecs = [type(codec).__name__.removesuffix("Codec") for codec in node.compressors]
-        stored, shards = (stored_bytes or _own_bytes)(node), node.shards
+        stored, shards = stored_bytes(node), node.shards
     else:
         codecs = [node.compression] if node.compression else []
         stored, shards = node.id.get_storage_size(), None

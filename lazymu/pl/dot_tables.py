@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,20 @@ from lazymu.errors import ArgumentError, explain
 from lazymu.pl.feature_sets import FeatureSet, SetsOfMatrix
 from lazymu.pl.group_sums import GroupSums, Sums
 from lazymu.pl.groups import in_order
-from lazymu.pl.values import Column, Coordinate, Data, Feature, Groups, Lookup, cell_values, find
-from lazymu.stream import Block, run_pass
+from lazymu.pl.values import (
+    Column,
+    Coordinate,
+    Data,
+    Feature,
+    Groups,
+    Lookup,
+    by_matrix,
+    cell_values,
+    find,
+)
+from lazymu.stream import Block, LazyMatrix, run_pass
 from lazymu.stream.steps import Log1p
 from lazymu.typing import CSR, Float64s, Int64s
-
-F = TypeVar("F", Feature, FeatureSet)
 
 
 class DotTables(NamedTuple):
@@ -66,10 +74,10 @@ def dot_tables(
     for one in found:
         if isinstance(one, Column | Coordinate):
             columns[one.name] = _of_column(data, one, codes, n_groups, rule)
-    for features in _by_matrix([one for one in found if isinstance(one, Feature)]):
+    for features in by_matrix([one for one in found if isinstance(one, Feature)]):
         own_codes = codes_within(data, features[0].modality, codes)
         columns |= _of_features(features, own_codes, n_groups, rule)
-    for sets in _by_matrix([one for one in found if isinstance(one, FeatureSet)]):
+    for sets in by_matrix([one for one in found if isinstance(one, FeatureSet)]):
         own_codes = codes_within(data, sets[0].modality, codes)
         columns |= _of_sets(sets, own_codes, n_groups, rule)
     shown = in_order(groups, order)
@@ -93,12 +101,6 @@ def codes_within(data: Data, modality: str | None, codes: Int64s) -> Int64s:
     return own
 
 
-def _by_matrix(found: Sequence[F]) -> list[list[F]]:
-    """Return what is found, that of each matrix together."""
-    matrices = {id(one.matrix): one.matrix for one in found}.values()
-    return [[one for one in found if one.matrix is matrix] for matrix in matrices]
-
-
 def _of_features(
     features: Sequence[Feature], codes: Int64s, n_groups: int, rule: DotRule
 ) -> dict[str, tuple[Float64s, Float64s]]:
@@ -106,8 +108,7 @@ def _of_features(
     matrix = features[0].matrix[:, positions]
     matrix = matrix.with_steps(Log1p()) if rule.log else matrix
     reducer = GroupSums(codes, (n_groups, len(positions)), rule.cutoff)
-    (sums,) = run_pass(matrix, reducer, label="dot plot")
-    fractions, means = rule.columns(sums, np.bincount(codes[codes >= 0], minlength=n_groups))
+    fractions, means = _streamed(matrix, reducer, rule)
     at = {position: column for column, position in enumerate(positions)}
     return {
         one.name: (fractions[:, at[one.position]], means[:, at[one.position]]) for one in features
@@ -120,8 +121,7 @@ def _of_sets(
     of_matrix = SetsOfMatrix(sets)
     made = partial(_made, of_matrix, rule.log)
     reducer = GroupSums(codes, (n_groups, len(sets)), rule.cutoff, made)
-    (sums,) = run_pass(of_matrix.matrix, reducer, label="dot plot")
-    fractions, means = rule.columns(sums, np.bincount(codes[codes >= 0], minlength=n_groups))
+    fractions, means = _streamed(of_matrix.matrix, reducer, rule)
     return {one.name: (fractions[:, at], means[:, at]) for at, one in enumerate(sets)}
 
 
@@ -141,8 +141,14 @@ def _of_column(
     values = np.nan_to_num(np.log1p(values) if rule.log else values)
     reducer = GroupSums(codes, (n_groups, 1), rule.cutoff)
     sums = reducer.chunk(reducer.init(), Block(sp.csr_matrix(values[:, None]), slice(None)))
-    fractions, means = rule.columns(sums, np.bincount(codes[codes >= 0], minlength=n_groups))
+    fractions, means = rule.columns(sums, reducer.n_cells)
     return fractions[:, 0], means[:, 0]
+
+
+def _streamed(matrix: LazyMatrix, reducer: GroupSums, rule: DotRule) -> tuple[Float64s, Float64s]:
+    """Return fractions and means (groups, columns), by one pass."""
+    (sums,) = run_pass(matrix, reducer, label="dot plot")
+    return rule.columns(sums, reducer.n_cells)
 
 
 def scaled(means: pd.DataFrame, standard_scale: Literal["var", "group"] | None) -> pd.DataFrame:

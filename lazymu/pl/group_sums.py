@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.stream import Block, Reducer
-from lazymu.typing import CSR, Float64s, Ints
+from lazymu.typing import CSR, Float64s, Int64s, Ints
 
 
 class Sums(NamedTuple):
@@ -42,6 +42,11 @@ class GroupSums(Reducer[Sums, Sums]):
         made: Callable[[CSR], CSR] | None = None,
     ) -> None:
         self.codes, self.shape, self.cutoff, self.made = codes, shape, cutoff, made
+
+    @property
+    def n_cells(self) -> Int64s:
+        """Cells of each group."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=self.shape[0])
 
     @property
     def state_bytes(self) -> int:

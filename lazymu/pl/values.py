@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,9 @@ class Coordinate:
     def values(self) -> Float64s:
         """Return the coordinate of each of the owner's cells."""
         return np.asarray(self.owner.obsm[self.key], dtype=np.float64)[:, self.position]
+
+
+F = TypeVar("F", Feature, FeatureSet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,13 +279,18 @@ def _fetch(
 def _make(data: Data, sets: Sequence[FeatureSet], cells: Int64s | None) -> dict[int, Float64s]:
     """Return what each set makes of the asked cells, by its identity; one pass a matrix."""
     made = {}
-    for matrix in {id(one.matrix): one.matrix for one in sets}.values():
-        members = [one for one in sets if one.matrix is matrix]
+    for members in by_matrix(sets):
         read, rows = _read_of(_rows_of(data, members[0].modality, cells), cells)
         values = set_values(members, read)
         for column, one in enumerate(members):
             made[id(one)] = np.asarray(_placed(values[:, column], rows))
     return made
+
+
+def by_matrix(found: Sequence[F]) -> list[list[F]]:
+    """Return features, or sets of them, those of each matrix together."""
+    matrices = {id(one.matrix): one.matrix for one in found}.values()
+    return [[one for one in found if one.matrix is matrix] for matrix in matrices]
 
 
 def _read_of(rows: Int64s | None, cells: Int64s | None) -> tuple[Int64s | None, Int64s | None]:

@@ -78,12 +78,16 @@ class ChunkFiles:
         except FileNotFoundError:
             out[:] = self._fill  # what is absent from a Zarr array has its fill value
             return
-        try:
-            self._decode(encoded, out)
-        except (RuntimeError, ValueError) as error:
-            first = number * self._chunk
-            error.add_note(f"in the chunk of values {first:,} to {first + self._chunk:,}")
-            raise
+        decode_chunk(self._decode, encoded, out, number * self._chunk)
+
+
+def decode_chunk(decode: Decoder, encoded: bytes, out: Array, first: int) -> None:
+    """Decode the chunk of values from ``first`` into ``out``; an error says which chunk it was."""
+    try:
+        decode(encoded, out)
+    except (RuntimeError, ValueError) as error:
+        error.add_note(f"in the chunk of values {first:,} to {first + len(out):,}")
+        raise
 
 
 def chunk_files(array: Any, folder: str) -> ChunkFiles | None:

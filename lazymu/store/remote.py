@@ -161,7 +161,7 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
 
     def _check_lost(self, key: str) -> None:
         name = next((name for name in self.whole if key.startswith(f"{name}/")), None)
-        if name is not None and key.rpartition("/")[2] not in DOCUMENTS:
+        if name is not None and not is_document(key):
             raise lost(name, key, self.location)
 
     async def exists(self, key: str) -> bool:
@@ -225,6 +225,11 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
                 return obstore.get(self.store, key, options=options).bytes()
         except FileNotFoundError:
             raise lost(_array_of(key), key, self.location) from None
+
+
+def is_document(key: str) -> bool:
+    """Return whether a key is that of metadata."""
+    return key.rpartition("/")[2] in DOCUMENTS
 
 
 def listed(target: Any, location: str) -> list[Any]:

@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from lazymu.errors import ArgumentError, LazyMuError, StoreExistsError, explain
 from lazymu.store.locations import check_writable, redacted
-from lazymu.store.remote import DOCUMENTS, ROOTS, RemoteStore, connect, listed, no_store, told
-from lazymu.store.roots import readers_of
+from lazymu.store.remote import (
+    ROOTS,
+    RemoteStore,
+    connect,
+    is_document,
+    listed,
+    no_store,
+    told,
+)
+from lazymu.store.roots import live_roots
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -79,7 +87,7 @@ def _check(keys: list[str], url: str, *, overwrite: bool) -> None:
         if not overwrite:
             raise StoreExistsError(explain("path", location, "it exists", "pass overwrite=True"))
         gc.collect()
-        if readers_of(url):
+        if live_roots(url):
             rule = "data in use are read from it, and an object store cannot keep them beside"
             fix = "write to another name, or to a local path, or drop what reads it"
             raise ArgumentError(explain("path", location, rule, fix))
@@ -96,10 +104,7 @@ def _next_is_flat(target: Any, keys: list[str], location: str) -> bool | None:
         return False
     with told(location):
         document = json.loads(bytes(obstore.get(target, "zarr.json").bytes()))
-    nodes = ((document.get("consolidated_metadata") or {}).get("metadata") or {}).values()
-    names = {
-        node["chunk_key_encoding"]["name"] for node in nodes if node.get("node_type") == "array"
-    }
+    names = {node["chunk_key_encoding"]["name"] for node in _arrays_in(document)}
     if len(names) > 1 or not document.get("consolidated_metadata"):
         return None
     return names != {"v2"}
@@ -109,7 +114,7 @@ def _in_the_way(keys: list[str], *, flat: bool | None) -> list[str]:
     """Return what goes before a write: keys that it may make, or all of them where that is open."""
     if not any(name in keys for name in ROOTS) or flat is None:
         return sorted(keys, key=lambda key: key not in ROOTS)
-    chunks = [key for key in keys if key.rpartition("/")[2] not in DOCUMENTS]
+    chunks = [key for key in keys if not is_document(key)]
     return [key for key in chunks if (_CHUNK.search(key) is None) == flat]
 
 
@@ -147,7 +152,7 @@ class WritingStore(RemoteStore):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        if _is_document(key):
+        if is_document(key):
             return self.documents.get(key)
         if key not in self.placed:
             return None
@@ -159,7 +164,7 @@ class WritingStore(RemoteStore):
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def set(self, key: str, value: Buffer) -> None:
-        if _is_document(key):
+        if is_document(key):
             self.documents[key] = value
             return
         try:
@@ -208,18 +213,18 @@ class WritingStore(RemoteStore):
                 _put(self.store, self.location, {name: documents[name]})
 
 
-def _is_document(key: str) -> bool:
-    return key.rpartition("/")[2] in DOCUMENTS
-
-
 def _with_flat_keys(text: bytes) -> bytes:
     """Return a document of metadata in which all arrays have flat keys."""
     document = json.loads(text)
-    nodes = (document.get("consolidated_metadata") or {}).get("metadata") or {}
-    for node in (document, *nodes.values()):
-        if node.get("node_type") == "array":
-            node["chunk_key_encoding"] = FLAT
+    for node in _arrays_in(document):
+        node["chunk_key_encoding"] = FLAT
     return json.dumps(document).encode()
+
+
+def _arrays_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the metadata of arrays: the document's own, and those that are consolidated in it."""
+    nodes = (document.get("consolidated_metadata") or {}).get("metadata") or {}
+    return [node for node in (document, *nodes.values()) if node.get("node_type") == "array"]
 
 
 # --- requests -------------------------------------------------------------------------------------

@@ -201,14 +201,9 @@ def missing(location: str) -> MissingFileError:
 
 
 def live_roots(location: str) -> list[Root]:
-    """Return the roots that read a local path."""
-    return [root for root in list(_live) if root.is_local and root.location == location]
-
-
-def readers_of(url: str) -> list[Root]:
-    """Return the roots that read a URL."""
-    wanted = redacted(url).rstrip("/")
-    return [root for root in list(_live) if not root.is_local and str(root).rstrip("/") == wanted]
+    """Return the roots that read a local path, in full, or a URL."""
+    wanted = redacted(location).rstrip("/")
+    return [root for root in list(_live) if str(root).rstrip("/") == wanted]
 
 
 class StoredArray:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lazymu.store.chunks import Decoder, decoder_of
+from lazymu.store.chunks import Decoder, decode_chunk, decoder_of
 from lazymu.typing import Array
 
 ABSENT = np.iinfo(np.uint64).max
@@ -119,24 +119,17 @@ class ShardedRows:
         encoded = iter(self._objects.ranges(self._key(number), offsets, ends) if offsets else ())
         for chunk, is_there in zip(chunks.tolist(), there.tolist(), strict=True):
             first = chunk * self._chunk
+            place = number * self._shard + first
             lo, hi = max(start, first), min(stop, first + self._chunk)
             part = out[lo - start : hi - start]
             if not is_there:
                 part[:] = self._fill
             elif hi - lo == self._chunk:
-                self._decode_chunk(next(encoded), part, number, first)
+                decode_chunk(self._decode, bytes(next(encoded)), part, place)
             else:
                 whole = np.empty(self._chunk, self._dtype)
-                self._decode_chunk(next(encoded), whole, number, first)
+                decode_chunk(self._decode, bytes(next(encoded)), whole, place)
                 part[:] = whole[lo - first : hi - first]
-
-    def _decode_chunk(self, encoded: Any, out: Array, number: int, first: int) -> None:
-        try:
-            self._decode(bytes(encoded), out)
-        except (RuntimeError, ValueError) as error:
-            first += number * self._shard
-            error.add_note(f"in the chunk of values {first:,} to {first + self._chunk:,}")
-            raise
 
     def _key(self, number: int) -> str:
         place = (number,) if self._width is None else (number, 0)

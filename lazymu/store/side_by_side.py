@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from lazymu.store.sources import MatrixSource, Origin, window
+from lazymu.store.sources import MatrixSource, Origin, run_of, window
 from lazymu.typing import CSR, Int64s
 
 
@@ -58,8 +58,7 @@ class SideBySide:
 
 def _window_of(source: MatrixSource, rows: Int64s) -> tuple[MatrixSource, Int64s]:
     """Return the run of a source in which some rows stand, and where in it; -1 where nowhere."""
-    present = rows[rows >= 0]
-    first, stop = (int(present.min()), int(present.max()) + 1) if len(present) else (0, 0)
+    first, stop = run_of(rows[rows >= 0])
     return window(source, first, stop), np.where(rows >= 0, rows - first, -1)
 
 
@@ -68,8 +67,8 @@ def _read_matched(source: MatrixSource, rows: Int64s) -> CSR:
     present = rows[rows >= 0]
     if len(present) == 0:
         return sp.csr_matrix((len(rows), source.shape[1]), dtype=source.dtype)
-    first = int(present.min())
-    span = source.read(first, int(present.max()) + 1)
+    first, stop = run_of(present)
+    span = source.read(first, stop)
     if len(present) == len(rows) and np.all(np.diff(rows) == 1):
         return span
     empty = sp.csr_matrix((1, source.shape[1]), dtype=source.dtype)

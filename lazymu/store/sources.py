@@ -253,6 +253,11 @@ class Window:
         return self._source.read(self._first + start, self._first + stop)
 
 
+def run_of(rows: Int64s) -> tuple[int, int]:
+    """Return the first of some rows, and the one after the last."""
+    return (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+
+
 def window(source: MatrixSource, first: int, stop: int) -> MatrixSource:
     """Return the rows ``first`` to ``stop`` of a source, small when pickled.
 

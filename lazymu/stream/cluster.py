@@ -41,16 +41,13 @@ def workers() -> Workers:
     own limits.
     """
     client = active_client()
+    here = Workers(settings.n_threads, settings.n_threads, settings.memory_limit, are_remote=False)
     if client is None:
-        return Workers(
-            settings.n_threads, settings.n_threads, settings.memory_limit, are_remote=False
-        )
+        return here
     known = list(client.scheduler_info(n_workers=-1)["workers"].values())
     if not known:
         logger.warning("the cluster has no workers yet: tasks wait until one joins")
-        return Workers(
-            settings.n_threads, settings.n_threads, settings.memory_limit, are_remote=True
-        )
+        return here._replace(are_remote=True)
     threads = [int(worker["nthreads"]) for worker in known]
     limits = [int(WORKING_SHARE * worker["memory_limit"]) for worker in known]
     limit = min([settings.memory_limit, *(limit for limit in limits if limit > 0)])

@@ -18,6 +18,7 @@ from lazymu.store.sources import (
     MemorySource,
     assemble_csr,
     dense_to_csr,
+    run_of,
     window,
 )
 from lazymu.stream.axis_reducers import axis_extreme, axis_sum
@@ -187,7 +188,7 @@ class LazyMatrix:
     def part(self, start: int, stop: int) -> LazyMatrix:
         """Return rows ``start`` to ``stop``, with what is needed to read these alone."""
         rows = None if self.rows is None else self.rows[start:stop]
-        first, last = (start, stop) if rows is None else _range_of(rows)
+        first, last = (start, stop) if rows is None else run_of(rows)
         if rows is not None:
             rows = None if np.array_equal(rows, np.arange(first, last)) else rows - first
         steps = tuple(step.take_rows(slice(start, stop)) for step in self.steps)
@@ -322,11 +323,6 @@ def as_positions(key: Any, length: int, *, axis: int) -> Int64s | None:
             explain("index", got, f"axis {axis} has {length} entries", "stay within them")
         )
     return np.where(positions < 0, positions + length, positions)
-
-
-def _range_of(rows: Int64s) -> tuple[int, int]:
-    """Return the first of some rows, and the one after the last."""
-    return (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
 
 
 def compose(outer: Int64s | None, inner: Int64s | None) -> Int64s | None:
