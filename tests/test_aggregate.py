@@ -169,7 +169,6 @@ def test_aggregate__labels_that_are_no_categories_are_ordered_by_value() -> None
     assert list(aggregate(mod, "share", "sum").obs["share"]) == [0, 1.25, 1.5]
 
 
-@pytest.mark.filterwarnings("ignore:Observation names are not unique")
 @pytest.mark.parametrize(
     ("labels", "names"),
     [
@@ -192,6 +191,7 @@ def test_aggregate__awkward_labels(labels: list[Any], names: list[str]) -> None:
         np.testing.assert_allclose(row, np.asarray(adata.X[members].sum(axis=0)).ravel())
 
 
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
 def test_aggregate__groups_whose_names_collide_stay_apart() -> None:
     mod = lazymu.Modality(np.eye(2), obs={"a": ["x_y", "x"], "b": ["z", "y_z"]})
     found = aggregate(mod, ["a", "b"], "sum")
