@@ -132,6 +132,7 @@ def cite_seq(data_dir: Path) -> dict[str, ad.AnnData]:
         used = np.zeros(adata.n_vars, dtype=bool)
         used[np.argsort(-X.var(axis=0))[:n_top]] = True
         adata = ad.AnnData(X, adata.obs[[]], pd.DataFrame(index=adata.var_names))
+        adata.var_names = f"{name} " + adata.var_names
         adatas[name] = adata[:, used].copy()
         adatas[name].var["highly_variable"] = True
         adatas[name].obs["batch"] = "a"
