@@ -169,6 +169,28 @@ def test_aggregate__labels_that_are_no_categories_are_ordered_by_value() -> None
     assert list(aggregate(mod, "share", "sum").obs["share"]) == [0, 1.25, 1.5]
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["10", "2", "1"], ["1", "2", "10"]),
+        (["c1", "c01", None], ["c01", "c1"]),
+        (["CD4 T/naive", "", "B cell"], ["", "B cell", "CD4 T/naive"]),
+        ([True, False, True], ["False", "True"]),
+        ([2.5, "a", 1], ["1", "2.5", "a"]),
+    ],
+)
+def test_aggregate__awkward_labels(labels: list[Any], names: list[str]) -> None:
+    adata = make_adata()
+    groups = np.array(labels, dtype=object)[np.arange(adata.n_obs) % 3]
+    groups[5] = labels[1]
+    series = pd.Series(groups, index=adata.obs_names, name="kind").iloc[::-1]
+    found = aggregate(lazymu.Modality(adata), series, "sum")
+    assert list(found.obs_names) == names
+    for name, row in zip(names, found.layers["sum"], strict=True):
+        members = [one is not None and str(one) == name for one in groups]
+        np.testing.assert_allclose(row, np.asarray(adata.X[members].sum(axis=0)).ravel())
+
+
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
 def test_aggregate__groups_whose_names_collide_stay_apart() -> None:
     mod = lazymu.Modality(np.eye(2), obs={"a": ["x_y", "x"], "b": ["z", "y_z"]})

@@ -205,6 +205,19 @@ def test_batches__errors(mod: lazymu.Modality) -> None:
         lazymu.MuData({"a": ad.AnnData(np.eye(2)), "b": other}).batches()
 
 
+def test_batches__of_real_cells(data_dir: Path) -> None:
+    mdata = lazymu.read(data_dir / "citeseq_pbmc1k_10x" / "filtered_feature_bc_matrix.h5")
+    mdata["rna"].var_names_make_unique()
+    whole = {name: mdata[name].to_anndata().X for name in ("rna", "prot")}
+    with recorded_passes() as read:
+        epoch = list(mdata.batches(100))
+    assert len(read) == 1
+    assert sorted(np.concatenate([cells for _, cells in epoch])) == list(range(892))
+    for values, cells in epoch:
+        for name, X in whole.items():
+            np.testing.assert_array_equal(dense(values[name]), dense(X[cells]))
+
+
 @pytest.mark.slow
 def test_batches__keep_the_memory_limit(tmp_path: Path) -> None:
     """80 million values, 0.64 GB as float32 CSR, under a limit of 0.7 GB for the whole process."""

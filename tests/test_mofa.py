@@ -118,6 +118,50 @@ def test_mofa__equals_muon(options: dict[str, Any], tmp_path: Path) -> None:
     assert own == other
 
 
+@pytest.fixture
+def cite_seq(data_dir: Path) -> dict[str, ad.AnnData]:
+    """Real cells: variable genes, and antibodies; log-normalised."""
+    mdata = lazymu.read(data_dir / "citeseq_pbmc1k_10x" / "filtered_feature_bc_matrix.h5")
+    adatas = {}
+    for name, n_top in (("prot", 10), ("rna", 150)):
+        lazymu.pp.normalize_total(mdata[name], target_sum=1e4)
+        lazymu.pp.log1p(mdata[name])
+        mdata[name].var_names_make_unique()
+        adata = mdata[name].to_anndata()
+        X = adata.X.toarray() if sp.issparse(adata.X) else np.asarray(adata.X)
+        used = np.zeros(adata.n_vars, dtype=bool)
+        used[np.argsort(-X.var(axis=0))[:n_top]] = True
+        adata = ad.AnnData(X, adata.obs[[]], pd.DataFrame(index=adata.var_names))
+        adata.var_names = f"{name} " + adata.var_names
+        adatas[name] = adata[:, used].copy()
+        adatas[name].var["highly_variable"] = True
+        adatas[name].obs["batch"] = "a"
+    adatas["atac"] = adatas["prot"]
+    return adatas
+
+
+def test_mofa__of_real_cells_equals_muon(cite_seq: dict[str, ad.AnnData], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n_iterations": 20, "likelihoods": "gaussian"}
+    adatas = {name: cite_seq[name] for name in ("atac", "rna")}
+    ours = run_lazymu(adatas, **options)
+    assert_same_model(ours, run_muon(adatas, tmp_path, **options))
+
+
+def test_mofa__own_engine_finds_mofapy2s_factors_of_real_cells(
+    cite_seq: dict[str, ad.AnnData],
+) -> None:
+    ours, theirs = (lazymu.MuData({k: cite_seq[k] for k in ("rna", "prot")}) for _ in range(2))
+    options: dict[str, Any] = {"n_factors": 5, "use_var": None, "likelihoods": "gaussian"}
+    mofa(ours, convergence_mode="slow", **options)
+    mofa(theirs, engine="mofapy2", convergence_mode="slow", n_iterations=40, **options)
+    own, other = ours.uns["mofa"]["variance"], theirs.uns["mofa"]["variance"]
+    strong = sum(other.values()) > 5
+    assert strong.sum() >= 2
+    assert np.all(matched(ours.obsm["X_mofa"], theirs.obsm["X_mofa"][:, strong]) > 0.9)
+    for name in own:
+        assert own[name].sum() == pytest.approx(other[name].sum(), rel=0.05)
+
+
 def test_mofa__union_equals_muon(tmp_path: Path) -> None:
     adatas = make_adatas()
     adatas["rna"] = adatas["rna"][5:].copy()
@@ -393,6 +437,20 @@ def test_mofa__one_pass_a_view_where_blocks_are_kept() -> None:
     with recorded_passes() as passes:
         mofa(mdata, n_factors=3, use_var=None, likelihoods="gaussian")
     assert len(passes) == 2
+
+
+def test_mofa__passes_where_blocks_are_not_kept() -> None:
+    """Two an iteration and ten before, of each view; likelihoods are not given, so 256 cells."""
+    _, views = planted(6000)
+    mdata = modalities(views)
+    with lazymu.settings.override(memory_limit="6MB", n_threads=1), recorded_passes() as passes:
+        mofa(mdata, n_factors=3, use_var=None, n_iterations=8, convergence_mode="slow")
+    looked_at = [entry for entry in passes if entry.label == "read"]
+    assert len(looked_at) == 2
+    assert {entry.n_values for entry in looked_at} == {256 * X.shape[1] for X in views.values()}
+    n_iterations = len(mdata.uns["mofa"]["elbo"])
+    assert n_iterations == 8
+    assert 2 * (2 * n_iterations + 8) <= len(passes) - 2 <= 2 * (2 * n_iterations + 12)
 
 
 @pytest.mark.parametrize(

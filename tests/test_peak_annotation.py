@@ -116,6 +116,41 @@ def test_add_peak_annotation__missing_file(tmp_path: Path) -> None:
         add_peak_annotation(modality(["chr1:1-5"]), tmp_path / "absent.tsv")
 
 
+def as_cell_ranger(table: pd.DataFrame) -> str:
+    """Return a table of genes and peaks as Cell Ranger 1.2 writes one: a line for each peak."""
+    table = table.reset_index().astype(str)
+    lines = table.groupby("peak", sort=False)[["gene", "distance", "peak_type"]].agg(";".join)
+    lines.index = lines.index.str.replace("[:-]", "_", regex=True)
+    return lines.reset_index().to_csv(sep="\t", index=False)
+
+
+def test_add_peak_annotation__of_real_peaks_equals_muon(data_dir: Path, tmp_path: Path) -> None:
+    """Ours of real peaks and genes, as Cell Ranger would write it; no table of its own is there."""
+    path = data_dir / "multiome_pbmc40_10x" / "pbmc40_multiome.h5mu"
+    mdata = lazymu.read(path)
+    atac = mdata["atac"]
+    atac.subset_var(np.arange(atac.n_vars) % 20 == 0)
+    with raise_if_dask_computes():
+        annotate_peaks(mdata, data_dir / "annotation_hg38" / "abc_CollapsedGeneBounds.hg38.bed")
+        atac.var_names = atac.var["interval"]
+        mdata["rna"].var["gene_ids"] = mdata["rna"].var_names
+        own = table_of(atac)
+        own["peak"] = own["peak"].str.replace("-", ":", n=1)
+        tsv = tmp_path / "annotation.tsv"
+        tsv.write_text(as_cell_ranger(own.assign(distance=own["distance"].fillna(0).astype(int))))
+        found = add_peak_annotation(mdata, tsv, return_annotation=True)
+        named = add_peak_annotation_gene_names(mdata, return_annotation=True)
+    assert found is not None
+    assert len(found) == len(own) > 5_000
+    assert found.index.tolist() == own.index.tolist()
+    adata = ad.AnnData(np.ones((2, 1)))
+    with quiet():
+        mu.atac.tl.add_peak_annotation(adata, tsv)
+        pd.testing.assert_frame_equal(found, adata.uns["atac"]["peak_annotation"])
+        mu.atac.tl.add_peak_annotation_gene_names(adata, mdata["rna"].var.copy())
+    pd.testing.assert_frame_equal(named, adata.uns["atac"]["peak_annotation"])
+
+
 # --- gene names ----------------------------------------------------------------------------------
 
 NAMES = pd.DataFrame(

@@ -149,6 +149,49 @@ def test_peak_gene_links__equals_a_plain_formula(small_blocks: Callable[[], None
         assert_allclose(row.pvalue, 2 * scipy.stats.norm.sf(abs(z)), atol=1e-4)
 
 
+def test_peak_gene_links__of_real_cells_equal_the_formula(data_dir: Path) -> None:
+    mdata = lazymu.read(data_dir / "multiome_pbmc40_10x" / "pbmc40_multiome.h5mu")
+    table = pd.read_csv(data_dir / "annotation_hg38" / "abc_CollapsedGeneBounds.hg38.bed", sep="\t")
+    genes = table.rename(columns={"#chr": "chrom", "name": "gene_name"})
+    genes = genes[genes["chrom"].isin(["chr1", "chr22"])]
+    mdata.obs["group"] = np.arange(40) % 12
+    peak_gene_links(mdata, genes, groupby="group", window=100_000, n_background=40, min_cells=8)
+    links = links_of(mdata)
+    assert 1_000 < len(links) < 100_000
+
+    counts, group = mdata["atac"].X.toarray(), mdata.obs["group"].to_numpy()
+    access = pd.DataFrame(means(counts, group), mdata["atac"].var_names)
+    expression = pd.DataFrame(means(mdata["rna"].X.toarray(), group), mdata["rna"].var_names)
+    where = mdata["atac"].var["interval"].str.extract(r"(.*):(\d+)-(\d+)")
+    start, end = where[1].astype(int), where[2].astype(int)
+    usable = ((counts > 0).sum(axis=0) >= 8) & (access.std(axis=1) > 0)
+    expected = 0
+    for gene in genes[genes["gene_name"].isin(links["gene"].iloc[::400])].itertuples():
+        tss = gene.start if gene.strand == "+" else gene.end - 1
+        distance = np.maximum(start - tss, 0) - np.maximum(tss - end + 1, 0)
+        near = usable & (where[0] == gene.chrom) & (distance.abs() <= 100_000)
+        own = links[links["gene"] == gene.gene_name].set_index("peak")
+        assert set(own.index) == set(near.index[near])
+        sign = 1 if gene.strand == "+" else -1
+        assert_array_equal(own["distance"], sign * distance[own.index])
+        expected += len(own)
+    assert expected > 10
+    peaks = np.flatnonzero(usable)
+    looks = np.log(np.stack([counts[:, peaks].mean(axis=0), (end - start).iloc[peaks]], axis=1))
+    place = pd.Series(np.arange(len(peaks)), where.index[peaks])
+    tested = np.unique(place[links["peak"]])
+    background = background_peaks(
+        tested, where[0].iloc[peaks].to_numpy(dtype=object), looks, 40, np.random.default_rng(0)
+    )
+    for row in links.iloc[::200].itertuples():
+        others = access.iloc[peaks[background[np.searchsorted(tested, place[row.peak])]]]
+        r_b = [np.corrcoef(other, expression.loc[row.gene])[0, 1] for other in others.to_numpy()]
+        r = np.corrcoef(access.loc[row.peak], expression.loc[row.gene])[0, 1]
+        z = (r - np.mean(r_b)) / np.std(r_b, ddof=1)
+        assert_allclose([row.score, row.zscore], [r, z], atol=1e-5)
+        assert_allclose(row.pvalue, 2 * scipy.stats.norm.sf(abs(z)), atol=1e-5)
+
+
 def test_background_peaks__are_elsewhere_alike_and_distinct(rng: np.random.Generator) -> None:
     chrom = rng.choice(["a", "b", "c"], 900).astype(object)
     features = rng.normal(size=(900, 2)) * [1, 50]

@@ -213,7 +213,7 @@ def test_umap__feature_with_a_name_of_one_modality(mdata: MuData) -> None:
     assert ax.get_title() == "LYZ"
     with pytest.raises(ArgumentError, match="write rna:CD19 or prot:CD19"):
         pl.umap(mdata, color="CD19")
-    with pytest.raises(MissingResultError, match=r"`color` is 'rna:CD3'.*rna:CD3E"):
+    with pytest.raises(MissingResultError, match=r"`name` is 'rna:CD3'.*rna:CD3E"):
         pl.umap(mdata, color="rna:CD3")
 
 

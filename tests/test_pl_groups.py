@@ -21,7 +21,7 @@ from lazymu.pl.values import Lookup
 from lazymu.settings import settings
 from lazymu.stream.steps import Standardize
 from tests.conftest import make_counts
-from tests.counting import counting_scheduler
+from tests.counting import counting_scheduler, raise_if_dask_computes
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
@@ -99,6 +99,17 @@ def test_violin__points_are_the_values(mdata: MuData) -> None:
         members = (mdata.obs["leiden_wnn"] == group).to_numpy()
         np.testing.assert_array_equal(np.sort(offsets[:, 1]), np.sort(gene[members]))
         assert np.abs(offsets[:, 0] - place).max() <= 0.4
+
+
+def test_violin__one_pass_for_each_matrix(mdata: MuData) -> None:
+    for keys, n_passes in (
+        (["rna:gene0", "rna:gene3", "rna:total_counts"], 1),
+        (["rna:gene0", "prot:CD3"], 2),
+        (["rna:total_counts"], 0),
+    ):
+        with counting_scheduler() as scheduler:
+            pl.violin(mdata, keys, "leiden_wnn", show=False)
+        assert scheduler.n_computes == n_passes
 
 
 def test_violin__colors_of_groups_are_stored(mdata: MuData) -> None:
@@ -331,7 +342,8 @@ def test_dotplot__wrong_arguments(mdata: MuData) -> None:
 
 
 def test_modality_weights__boxes_of_each_group(mdata: MuData) -> None:
-    ax = pl.modality_weights(mdata, "leiden_wnn", show=False)
+    with raise_if_dask_computes():
+        ax = pl.modality_weights(mdata, "leiden_wnn", show=False)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["rna", "prot"]
     found = [line.get_ydata()[0] for line in ax.lines if line.get_color() == "black"]
     groups = mdata.obs["leiden_wnn"]
@@ -363,7 +375,8 @@ def test_modality_weights__that_are_not_there(mdata: MuData) -> None:
 
 
 def test_qc__usual_columns_with_limits(mdata: MuData) -> None:
-    axes = pl.qc(mdata, limits={"rna:total_counts": (500, 3000)}, show=False)
+    with raise_if_dask_computes():
+        axes = pl.qc(mdata, limits={"rna:total_counts": (500, 3000)}, show=False)
     names = ["rna:n_genes_by_counts", "rna:total_counts", "rna:pct_counts_mt"]
     assert [ax.get_title().splitlines()[0] for ax in axes] == names
     total = mdata["rna"].obs["total_counts"]

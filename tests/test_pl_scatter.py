@@ -183,7 +183,9 @@ class TestHistogramBesideMuon:
 
 
 def test_histogram__groups_share_bins_and_have_their_colors(mdata: MuData) -> None:
-    axes = pl.histogram(mdata, ["score", "rna:LYZ"], "leiden_wnn", ncols=3, show=False)
+    with counting_scheduler() as scheduler:
+        axes = pl.histogram(mdata, ["score", "rna:LYZ"], "leiden_wnn", ncols=3, show=False)
+    assert scheduler.n_computes == 1
     assert len(axes) == 6
     assert len({ax.get_xlim() for ax in axes[:3]}) == 1
     codes = mdata.obs["leiden_wnn"].cat.codes.to_numpy()
@@ -261,7 +263,10 @@ def factors(mdata: MuData, rng: np.random.Generator) -> MuData:
 
 
 def test_mofa__is_the_embedding(factors: MuData) -> None:
-    ax = pl.mofa(factors, color="leiden_wnn", components="3,1", show=False)
+    with raise_if_dask_computes():
+        ax = pl.mofa(factors, color="leiden_wnn", components="3,1", show=False)
+        pl.mofa_loadings(factors, show=False)
+        pl.mofa_variance(factors, show=False)
     expected = factors.obsm["X_mofa"][5:][:, [2, 0]]
     np.testing.assert_allclose(dots(ax), expected[np.lexsort(expected.T)])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Factor3", "Factor1")

@@ -111,7 +111,7 @@ def test_cell_values__raw_layer_and_symbols(mdata: MuData, rna: ad.AnnData) -> N
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     (only_in_raw,) = cell_values(mod, ["LYZ"])
     np.testing.assert_array_equal(only_in_raw, dense(rna, "LYZ"))
-    with pytest.raises(MissingResultError, match="`color` is 'LYZ'"):
+    with pytest.raises(MissingResultError, match="`name` is 'LYZ'"):
         cell_values(mod, ["LYZ"], Lookup(use_raw=False))
 
 
@@ -134,7 +134,7 @@ def test_cell_values__raw_that_is_not_there(mdata: MuData) -> None:
     ],
 )
 def test_cell_values__unknown_name_shows_near_ones(mdata: MuData, name: str, near: str) -> None:
-    with pytest.raises(MissingResultError, match=f"`color` is '{name}'.*{near}"):
+    with pytest.raises(MissingResultError, match=f"`name` is '{name}'.*{near}"):
         cell_values(mdata, [name])
 
 
@@ -171,6 +171,10 @@ def test_cell_values__kinds_of_columns() -> None:
     assert list(flag) == ["True", "False", "True"]
     np.testing.assert_array_equal(whole, [1, np.nan, 3])
     np.testing.assert_array_equal(number, [1, 2, 3])
+
+
+def test_natural_order__does_not_depend_on_the_order_of_equals() -> None:
+    assert natural_order(["c1", "c01", "c001"]) == natural_order(["c001", "c1", "c01"])
 
 
 def test_natural_order__is_that_of_anndatas_categories() -> None:
@@ -250,6 +254,9 @@ def test_grouping__names_lists_and_numbers(mdata: MuData) -> None:
     np.testing.assert_array_equal(cut.codes, pd.cut(values, 3).codes)
     missing = grouping(mdata, pd.Series([1.0, np.nan], index=mdata.obs_names[:2]))
     assert (missing.codes >= 0).sum() == 1
+    for finite in (values, np.arange(N)):
+        endless = grouping(mdata, np.where(np.arange(N) < 4, np.inf, finite))
+        assert (endless.codes < 0).sum() == 4
 
 
 def test_grouping__wrong(mdata: MuData) -> None:
@@ -257,6 +264,8 @@ def test_grouping__wrong(mdata: MuData) -> None:
         grouping(mdata, ["a", "b", "c"])
     with pytest.raises(ArgumentError, match="its index names none of the cells"):
         grouping(mdata, pd.Series(["a"] * N))
+    with pytest.raises(ArgumentError, match="a Series with repeated names, but cells are found"):
+        grouping(mdata, pd.Series(["a", "b"], index=mdata.obs_names[[1, 1]]))
     with pytest.raises(MissingResultError, match=r"'leidn_wnn'.*leiden_wnn"):
         grouping(mdata, "leidn_wnn")
 

@@ -97,8 +97,8 @@ def concat(
 
     Dense matrices get 0, not NaN as in anndata, for features that a sample has not.
 
-    Passes over X: none; with ``out``, one for each matrix. Memory: annotation of all cells, and
-    `settings.memory_limit` with ``out``, which is replaced in one step. Sums of counts that the
+    Passes over X: none; with ``out``, one at most for each matrix. Memory: annotation of all cells,
+    and `settings.memory_limit` with ``out``, which is replaced in one step. Sums of counts that the
     samples' stores know are known of the result.
 
     References

@@ -77,7 +77,7 @@ def background_peaks(
     scaled = features / np.where(spread > 0, spread, 1)
     found = np.empty((len(wanted), n), dtype=np.int64)
     names = chrom[wanted]
-    for name in np.unique(names.astype(str)):
+    for name in np.unique(names.astype(str)).tolist():
         others = np.flatnonzero(chrom != name)
         if len(others) < n:
             got, rule = n, f"there are {len(others)} usable peaks beside those of {name!r}"

@@ -33,7 +33,7 @@ def grouping(data: Data, groupby: GroupBy, *, bins: int = 7) -> Groups:
     """Return the group of each cell of ``data``, missing where it has none.
 
     A Series is aligned by its index, the cells' names. Fractional numbers are cut into ``bins``
-    ranges of one width, as scanpy does; whole numbers are labels.
+    ranges of one width, as scanpy does; whole numbers are labels; infinite ones are missing.
 
     Raises
     ------
@@ -70,6 +70,7 @@ def _aligned(groups: pd.Series, obs_names: pd.Index) -> pd.Series:
 
 
 def _from_numbers(values: Float64s, bins: int) -> Groups:
+    values = np.where(np.isfinite(values), values, np.nan)
     known = values[np.isfinite(values)]
     if (known == np.floor(known)).all():
         whole = pd.Series(values).astype("Int64").astype("string")

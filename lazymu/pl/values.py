@@ -112,7 +112,7 @@ def _only(positions: Int64s, name: str) -> int | None:
     if len(found) > 1:
         rule = f"{len(found)} features have that name"
         fix = "call .var_names_make_unique() on the modality"
-        raise DuplicateNamesError(explain("color", repr(name), rule, fix))
+        raise DuplicateNamesError(explain("name", repr(name), rule, fix))
     return int(found[0]) if len(found) else None
 
 
@@ -161,7 +161,7 @@ def find(data: Data, name: str, lookup: Lookup) -> Column | Feature | Coordinate
     if len(several) > 1:
         choices = [keys.of_modality(str(one.modality), name) for one in several]
         rule = f"{len(several)} modalities have it"
-        raise ArgumentError(explain("color", repr(name), rule, f"write {' or '.join(choices)}"))
+        raise ArgumentError(explain("name", repr(name), rule, f"write {' or '.join(choices)}"))
     return several[0]
 
 
@@ -182,7 +182,7 @@ def _coordinate(owner: Data, bare: str, name: str, modality: str | None) -> Coor
     n = owner.obsm[key].shape[1]
     if not 1 <= int(number) <= n:
         rule = f"{key} has the columns 1 to {n}"
-        raise ArgumentError(explain("color", repr(name), rule, f"write e.g. {key}:1"))
+        raise ArgumentError(explain("name", repr(name), rule, f"write e.g. {key}:1"))
     return Coordinate(name, owner, key, int(number) - 1, modality)
 
 
@@ -192,7 +192,7 @@ def _unknown(data: Data, name: str, lookup: Lookup) -> MissingResultError:
     near = list(dict.fromkeys(known[one] for one in alike))[:3]
     fix = f"near it are {', '.join(near)}" if near else "check the spelling"
     rule = "no column of obs and no feature has that name"
-    return MissingResultError(explain("color", repr(name), rule, fix))
+    return MissingResultError(explain("name", repr(name), rule, fix))
 
 
 def _known(data: Data, name: str, lookup: Lookup) -> Iterator[tuple[str, str]]:
