@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import (
+    bench_markers,
     bench_memory,
     bench_passes,
     bench_reading,
@@ -35,6 +36,8 @@ from benchmarks.accuracy import (
     shares,
 )
 from benchmarks.compare import FAILED, OK, TOO_LONG, Comparison, Measured
+from benchmarks.marker_tasks import LAZYMU, WORK
+from benchmarks.marker_tasks import TASKS as MARKER_TASKS
 from benchmarks.stages import Stage, Stages, read_stages, total
 from benchmarks.tasks import TASKS
 from lazymu.cli.main import app
@@ -278,6 +281,65 @@ def test_bench_passes__every_pass_and_the_import(small: data.Data) -> None:
     assert len(lines) == len(rates)
     assert [line.split(" | ")[-1] for line in lines if "reading" in line] == ["1.00 |"] * 2
     assert not (small.folder / "imported.zarr").exists()
+
+
+PASSES = {"t-test": 1, "wilcoxon": 1, "copy": 2, "gene": 1, "gene-copy": 1, "aggregate": 1}
+PASSES |= {"concat": 0, "concat-t-test": 1, "concat-written": 2, "gene-activity": 1}
+
+
+@pytest.fixture(scope="module")
+def marker_rows(small: data.Data) -> dict[str, bench_markers.Row]:
+    """Return what each task of lazymu takes, in this process."""
+    folder, found = small.folder / "markers", {}
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch, lazymu_settings.override():
+        patch.setenv("OMP_NUM_THREADS", "2")
+        for name, task in MARKER_TASKS.items():
+            if task.tool == LAZYMU and name != "links":  # which needs more peaks
+                stages = folder / f"{name}.jsonl"
+                bench_markers.work(name, small, stages)
+                (stage,) = (stage for stage in read_stages(stages) if stage.label == WORK)
+                read = json.loads(stages.with_suffix(".json").read_text())
+                found[name] = bench_markers.Row(task, SIZE[0], stage, *read)
+    return found
+
+
+def test_bench_markers__tasks_and_their_passes(
+    small: data.Data, marker_rows: dict[str, bench_markers.Row]
+) -> None:
+    assert {name: marker_rows[name].n_passes for name in PASSES} == PASSES
+    assert all(row.stage and row.stage.peak_bytes > 0 for row in marker_rows.values())
+    whole = marker_rows["t-test"].n_values
+    assert marker_rows["wilcoxon-copy"].n_values == marker_rows["gene"].n_values == whole
+    assert 0 < marker_rows["gene-copy"].n_values < whole / 100
+    assert not (small.folder / "markers" / "joined.zarr").exists()
+    assert not Path(f"{small.store}.lazymu").exists()  # other tasks must not find a copy
+    lines = bench_markers.table(marker_rows.values()).splitlines()[2:]
+    assert len(lines) == len(marker_rows)
+    assert lines[0].startswith("| t-test | lazymu | 150 | ")
+
+
+def test_bench_markers__processes_and_what_fails(
+    small: data.Data, marker_rows: dict[str, bench_markers.Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench_markers.measure("aggregate", small, SIZE[0], 1)
+    assert row.stage is not None
+    assert row[3:] == marker_rows["aggregate"][3:]
+    monkeypatch.setitem(bench_markers.TASKS, "nothing", MARKER_TASKS["t-test"])
+    failed = bench_markers.measure("nothing", small, SIZE[0], 1)
+    assert bench_markers.line(failed) == ("t-test", LAZYMU, "150", "failed", *["-"] * 4)
+
+
+def test_bench_markers__what_is_left_out_for_many_cells(
+    small: data.Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "make", lambda cells, under: small)
+    monkeypatch.setattr(bench_markers, "measure", lambda name, *_: name)
+    measured = list(bench_markers.rows(100_000, 1, MARKER_TASKS, small.folder))
+    assert set(MARKER_TASKS) - set(measured) == {
+        *("logreg", "scanpy-t-test", "scanpy-wilcoxon", "mofa-few", "mofapy2-few")
+    }
+    assert len(list(bench_markers.rows(20_000, 1, MARKER_TASKS, small.folder))) == len(MARKER_TASKS)
 
 
 def test_bench_memory__peaks_without_results(
