@@ -21,7 +21,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-memory bench-kernels clean
+.PHONY: help demo test test-all lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-markers bench-memory bench-kernels clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -99,6 +99,9 @@ bench-passes: $(INSTALLED_BENCH)  ## measure passes beside reading alone, and im
 
 bench-wnn: $(INSTALLED_BENCH)  ## measure weighted neighbours: candidates, beside muon, a million cells
 	$(BENCH)/bin/python -m benchmarks.bench_wnn --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
+
+bench-markers: $(INSTALLED_BENCH)  ## measure markers, aggregates, factors, samples, single genes
+	$(BENCH)/bin/python -m benchmarks.bench_markers --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))
 
 bench-memory: $(INSTALLED_BENCH)  ## measure peak memory at 100 k and 400 k cells
 	$(BENCH)/bin/python -m benchmarks.bench_memory --threads $(THREADS) $(if $(CELLS),--cells $(CELLS))

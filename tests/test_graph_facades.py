@@ -147,6 +147,16 @@ def test_neighbors__component_that_follows_depth(caplog: pytest.LogCaptureFixtur
     assert 'use_rep="X_lsi[2:]"' in second
 
 
+def test_neighbors__depth_component_left_out_by_hand(caplog: pytest.LogCaptureFixture) -> None:
+    """The tutorial drops the first component itself; the second is then not taken for the first."""
+    mod = modality(60, key="X_lsi")
+    mod.uns["lsi"] = {"depth_corr": np.array([-0.97, 0.1, 0.1, 0, 0, 0, 0, 0])}
+    mod.obsm["X_lsi"] = mod.obsm["X_lsi"][:, 1:]
+    with caplog.at_level(logging.WARNING, "lazymu"):
+        mu.pp.neighbors(mod)
+    assert not caplog.records
+
+
 # --- a MuData -------------------------------------------------------------------------------------
 
 

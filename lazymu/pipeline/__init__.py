@@ -1,7 +1,16 @@
 """The whole workflow: its parameters, its stages, and what it reports."""
 
+from lazymu.pipeline.describe import describe
 from lazymu.pipeline.params import RunParams
-from lazymu.pipeline.records import RunSummary
+from lazymu.pipeline.records import RunSummary, StageRecord, measured
 from lazymu.pipeline.workflow import forecast_workflow, run_workflow
 
-__all__ = ["RunParams", "RunSummary", "forecast_workflow", "run_workflow"]
+__all__ = [
+    "RunParams",
+    "RunSummary",
+    "StageRecord",
+    "describe",
+    "forecast_workflow",
+    "measured",
+    "run_workflow",
+]

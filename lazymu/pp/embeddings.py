@@ -123,21 +123,23 @@ def _values(modality: Modality, name: str, where: str) -> Array:
         rule = f"obsm of {where} has no such embedding; it has: {known}"
         fix = f"call {_MADE_BY.get(key, 'the function that computes it')} first"
         raise MissingResultError(explain("use_rep", repr(name), rule, fix))
-    values = np.asarray(modality.obsm[key])[:, components]
+    whole = np.asarray(modality.obsm[key])
+    values = whole[:, components]
     if values.shape[1] == 0:
         rule = "it selects no component"
         raise ArgumentError(explain("use_rep", repr(name), rule, f"select some of {key}"))
     if key == keys.X_LSI:
-        _warn_of_depth(modality, name, components)
+        _warn_of_depth(modality, name, components, whole.shape[1])
     return values
 
 
-def _warn_of_depth(modality: Modality, name: str, components: slice) -> None:
+def _warn_of_depth(modality: Modality, name: str, components: slice, n_components: int) -> None:
     """Warn where the first component used follows sequencing depth."""
     known = modality.uns.get(keys.UNS_LSI, {})
-    if "depth_corr" not in known:
+    correlations = np.asarray(known.get("depth_corr", ()))
+    # Of another length, they are not of these components: the user has left some out already.
+    if len(correlations) != n_components:
         return
-    correlations = np.asarray(known["depth_corr"])
     first = components.indices(len(correlations))[0]
     if first < len(correlations) and abs(correlations[first]) > DEPTH_CORRELATION:
         _log.warning(
