@@ -76,3 +76,11 @@ class MissingPackageError(LazyMuError, ImportError):
 
 class MissingFileError(LazyMuError, FileNotFoundError):
     """A path to read from does not exist."""
+
+
+class RunningError(LazyMuError):
+    """Another process is at work on the same target."""
+
+
+class ClusterLostError(LazyMuError):
+    """The connection to the Dask cluster broke while it computed."""

@@ -13,10 +13,12 @@ import dask.threaded
 from dask.delayed import delayed
 
 from lazymu.settings import settings
+from lazymu.stream.lost import telling_of_a_lost_cluster
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.threads import one_native_thread
 
 
+@telling_of_a_lost_cluster()
 def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
     """Return the results of delayed tasks or Dask collections.
 
@@ -35,12 +37,14 @@ def task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     return delayed(function)(*arguments, dask_key_name=key)
 
 
+@telling_of_a_lost_cluster()
 def n_parallel() -> int:
     """Return how many tasks run at the same time, on the cluster or in this process."""
     client = _client()
     return settings.n_threads if client is None else sum(client.nthreads().values())
 
 
+@telling_of_a_lost_cluster()
 def held(values: Sequence[Any]) -> list[Any]:
     """Return large values as tasks take them: those of a cluster are sent to its workers, once."""
     client = _client()
