@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,16 @@ class Checkpoint:
     def label(self) -> str:
         """The stage that it was made after."""
         return self.labels[-1]
+
+
+class KeptState(NamedTuple):
+    """What is kept of a run that was stopped."""
+
+    folder: Path
+    label: str
+    """The last stage that it finished."""
+    n_stages: int
+    n_bytes: int
 
 
 class RunState:
@@ -114,9 +124,13 @@ class RunState:
         self._stages.mkdir(parents=True, exist_ok=True)
         self.objects.folder.mkdir(exist_ok=True)
 
-    def nbytes(self) -> int:
-        """Return what the state takes on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+    def kept(self) -> KeptState | None:
+        """Return what there is, None where no stage is finished."""
+        found, _ = self.checkpoints()
+        if not found:
+            return None
+        n_bytes = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return KeptState(self.folder, found[0].label, len(found[0].labels), n_bytes)
 
     # --- checkpoints -----------------------------------------------------------------------------
 

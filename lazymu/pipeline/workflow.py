@@ -18,7 +18,7 @@ from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, mea
 from lazymu.pipeline.resume import ANEW, WRITING, Resumption, may_replace, resumption
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
 from lazymu.pipeline.source import open_source, use_counts, with_known_modalities
-from lazymu.pipeline.state import RunState, asked_record, fill_summary, header
+from lazymu.pipeline.state import KeptState, RunState, asked_record, fill_summary, header
 from lazymu.report import write_report
 from lazymu.store.amend import set_last_entries
 from lazymu.store.inputs import input_fingerprint
@@ -142,6 +142,14 @@ def resumable(source: str | Path, out: str | Path, params: RunParams | None = No
     store = _checked_target(str(source), Path(out))
     summary = RunSummary(source=str(source), store=store)
     return _resumption(RunState(store), summary, params or RunParams())
+
+
+def kept_state(out: str | Path) -> KeptState | None:
+    """Return what is kept of a run that was stopped before it had written ``out``; None: nothing.
+
+    :func:`run_workflow` goes on from there with ``resume``.
+    """
+    return RunState(Path(out)).kept()
 
 
 class Execution:
