@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -177,7 +177,7 @@ class RunState:
         self._keeper = Keeper(self.objects, matrix_sources(mdata.to_elements()))
 
     def restore(self, checkpoint: Checkpoint, source: str) -> MuData:
-        """Return the data after a stage; what no checkpoint needs any more is removed.
+        """Return the data after a stage.
 
         Raises
         ------
@@ -188,8 +188,13 @@ class RunState:
         assert self._keeper is not None
         return MuData.from_elements(self._keeper.restore(checkpoint.record["data"]))
 
-    def tidy(self) -> None:
-        """Remove the arrays that no checkpoint names."""
+    def tidy(self, without: Sequence[Checkpoint]) -> None:
+        """Remove damaged checkpoints, and the arrays that no other one names.
+
+        Else a damaged array would be taken to be there when it is made anew.
+        """
+        for checkpoint in without:
+            (self._stages / f"{checkpoint.number:02}.json").unlink()
         named: set[str] = set()
         for path in self._paths():
             named.update(re.findall(r'"object": "([0-9a-f]+)"', path.read_text()))

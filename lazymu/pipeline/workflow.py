@@ -189,8 +189,9 @@ class Execution:
 
     def go_on(self, found: Resumption) -> bool:
         """Take over the best checkpoint that is whole; return whether there is one."""
-        self.summary.resumption.extend(found.said)
-        for checkpoint in found.candidates:
+        for text in found.said:
+            self._say(text)
+        for n, checkpoint in enumerate(found.candidates):
             try:
                 mdata = self.state.restore(checkpoint, self.summary.source)
             except MemoryError:
@@ -205,7 +206,7 @@ class Execution:
             self.run = self._run(mdata)
             before = checkpoint.record["before"]
             self.run.before = {name: (n, m) for name, (n, m) in before.items()}
-            self.state.tidy()
+            self.state.tidy(without=found.candidates[:n])
             self._say(f"goes on after the stage {checkpoint.label!r} of the earlier run")
             return True
         if found.candidates:
