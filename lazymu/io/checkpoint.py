@@ -226,7 +226,9 @@ class Keeper:
         table = pd.DataFrame(columns, index=index)
         names = [name for name, _ in record["columns"]]
         text = record["dtype"] if record["dtype"] in ("str", "object", "string") else "object"
-        return table.set_axis(pd.Index(names, dtype=text), axis=1)
+        table.columns = pd.Index(names, dtype=text)
+        table.index = index  # itself, rather than a view of it
+        return table
 
     def _restore_names(self, record: Record) -> pd.Index[Any]:
         """Return an index; tables of the same cells share one."""
@@ -266,6 +268,10 @@ class Keeper:
             return np.asfortranarray(values)
         if record["dtype"] in ("str", "string"):
             return pd.array(np.asarray(values, dtype=object), dtype=record["dtype"])
+        if record["dtype"] == "object":  # texts, read as nullable ones where some are missing
+            texts = np.array(values, dtype=object)
+            texts[np.asarray(pd.isna(texts))] = None
+            return texts
         return values
 
     def _restore_categorical(self, record: Record) -> pd.Categorical:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lazymu import keys
-from lazymu.containers import MuData, read
-from lazymu.errors import LazyMuError
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.state import FORMAT, Checkpoint, RunState, current, lazymu_version, located
+from lazymu.store.elements import read_element
 from lazymu.store.inputs import input_fingerprint
+from lazymu.store.roots import ZarrRoot
 
 WRITING = "Write"
 ANEW = "the run starts at the beginning"
@@ -108,10 +108,11 @@ def may_replace(found: Resumption, source: str, store: Path, params: RunParams) 
 
 
 def _is_result(source: str, store: Path, params: RunParams) -> bool:
+    # Nothing may be left that reads the store, which is about to be replaced.
     try:
-        data = read(store)
-        kept = data.uns[keys.LAZYMU][keys.RUN]
-        same = RunParams().updated(kept[keys.PARAMS]) == params
-        return isinstance(data, MuData) and same and kept[keys.SOURCE] == source
-    except (LazyMuError, OSError, KeyError, TypeError):
+        kept = read_element(ZarrRoot(str(store)), f"uns/{keys.LAZYMU}/{keys.RUN}")
+        return bool(
+            kept[keys.SOURCE] == source and RunParams().updated(kept[keys.PARAMS]) == params
+        )
+    except Exception:  # whatever stands there, it is not what a run wrote
         return False
