@@ -49,6 +49,7 @@ from lazymu.store.lock import locked
 from lazymu.store.objects import Objects
 from lazymu.store.replace import is_running
 from lazymu.stream.compute import compute
+from tests.conftest import REPOSITORY
 
 N_CELLS = 200
 TABLES: dict[str, dict[str, Any]] = {
@@ -882,3 +883,59 @@ def test_compute__errors_of_tasks_stay_what_they_are(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("dask.base.compute", fail)
     with pytest.raises(EmptyResultError, match="no cell"):
         compute([])
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A Dask scheduler and a worker as processes of their own, and the file with the address."""
+    pytest.importorskip("distributed")
+    file = tmp_path / "scheduler.json"
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    module = [sys.executable, "-m", "distributed.cli"]
+    found = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": found}
+    started = [
+        subprocess.Popen([*module[:2], f"{module[2]}.{name}", *options, *more], **quiet)  # type: ignore[call-overload] # of Popen's many
+        for name, more in (
+            ("dask_scheduler", ["--port", "0"]),
+            ("dask_worker", ["--no-nanny", "--nthreads", "2", "--death-timeout", "60"]),
+        )
+    ]
+    try:
+        yield started[0], file
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_resume__after_the_scheduler_was_lost(
+    h5mu: Path,
+    tmp_path: Path,
+    scheduler: tuple[subprocess.Popen[bytes], Path],
+    whole: tuple[RunSummary, Recorder],
+) -> None:
+    import dask
+    from distributed import Client
+
+    process, file = scheduler
+    store = tmp_path / "out.zarr"
+
+    def watch(label: str, number: int, total: int) -> None:
+        if label == "ATAC embedding":
+            process.kill()
+            process.wait()
+
+    timeouts = {"distributed.comm.timeouts.connect": "3s", "distributed.comm.retry.count": 0}
+    with dask.config.set(timeouts):
+        client = Client(scheduler_file=str(file), timeout="60s")
+        try:
+            client.wait_for_workers(1, timeout=60)
+            with pytest.raises(ClusterLostError, match="restart the cluster"):
+                run_workflow(h5mu, store, PARAMS, watch=watch)
+        finally:
+            client.close(timeout=5)
+    summary = run_workflow(h5mu, store, PARAMS, resume=True)
+    assert [stage.resumed for stage in summary.stages].count(True) == 6
+    assert_same(store, whole[0].store)
