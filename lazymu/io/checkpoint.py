@@ -28,6 +28,8 @@ Record = dict[str, Any]
 _VALUES = ("obsm", "varm", "obsp", "varp", "uns")
 _DEFERRED_BYTES = 1 << 20
 """Arrays of so many bytes are read when they are asked for."""
+_SHORT = 256
+"""Entries at most of an array that stands in the JSON: a store of its own takes longer."""
 _SPARSE = {
     kind.__name__: kind for kind in (sp.csr_matrix, sp.csc_matrix, sp.csr_array, sp.csc_array)
 }
@@ -66,6 +68,8 @@ class Keeper:
         self.objects, self.sources = objects, sources
         # What has not been read since it was kept needs not be read to be kept again.
         self._unread: dict[int, tuple[Deferred, Record]] = {}
+        # Nor have names to be hashed again, as an index cannot be changed.
+        self._kept_names: dict[int, tuple[pd.Index[Any], Record]] = {}
         self._names: dict[str, pd.Index[Any]] = {}
         self._caches: dict[str, SumsCache] = {}
 
@@ -212,7 +216,7 @@ class Keeper:
         dtype = str(table.columns.dtype) if columns else "object"
         return {
             "is": "table",
-            "index": self._keep(table.index),
+            "index": self._keep_names(table.index),
             "columns": columns,
             "dtype": dtype,
         }
@@ -229,6 +233,12 @@ class Keeper:
         table.columns = pd.Index(names, dtype=text)
         table.index = index  # itself, rather than a view of it
         return table
+
+    def _keep_names(self, index: pd.Index[Any]) -> Record:
+        if id(index) not in self._kept_names:
+            self._kept_names[id(index)] = (index, self._keep(index))
+        known, record = self._kept_names[id(index)]
+        return record | {"name": None if known.name is None else str(known.name)}
 
     def _restore_names(self, record: Record) -> pd.Index[Any]:
         """Return an index; tables of the same cells share one."""
@@ -257,13 +267,18 @@ class Keeper:
             if values.flags.f_contiguous and not values.flags.c_contiguous:
                 record["order"] = "F"
         record["dtype"] = str(values.dtype)
+        if _is_short(values):
+            return record | {"shape": list(values.shape), "values": values.tolist()}
         record["object"] = self.objects.add(values)
         if isinstance(values, np.ndarray):
             let_go(values)
         return record
 
     def _restore_array(self, record: Record) -> Any:
-        values = self.objects.read(record["object"])
+        if "values" in record:
+            values = np.array(record["values"], dtype=record["dtype"]).reshape(record["shape"])
+        else:
+            values = self.objects.read(record["object"])
         if "order" in record:
             return np.asfortranarray(values)
         if record["dtype"] in ("str", "string"):
@@ -309,6 +324,15 @@ class Keeper:
         # Set one by one, as the constructor would change the type of indices.
         matrix.data, matrix.indices, matrix.indptr = parts
         return matrix
+
+
+def _is_short(values: Any) -> bool:
+    """Return whether an array is of numbers or texts that JSON holds, and so few that it may."""
+    if not isinstance(values, np.ndarray) or values.size > _SHORT:
+        return False
+    if values.dtype == object:
+        return all(type(value) is str for value in values.flat)
+    return values.dtype.kind in "biuf"
 
 
 def _nbytes(value: Any) -> int:
