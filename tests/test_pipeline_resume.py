@@ -140,8 +140,8 @@ def whole(h5mu: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSumm
             ("lazymu.stream.passes.enter_pass", "pass", recorder.before),
             ("lazymu.io.group_writer.run_jobs", "matrices written", recorder.after),
             ("lazymu.pipeline.run.Run.save", "picture", recorder.after),
-            ("lazymu.pipeline.workflow.set_last_entries", "store in place", recorder.before),
-            ("lazymu.pipeline.workflow.write_report", "report", recorder.before),
+            ("lazymu.pipeline.execution.set_last_entries", "store in place", recorder.before),
+            ("lazymu.pipeline.execution.write_report", "report", recorder.before),
             ("lazymu.pipeline.state.RunState.save", "finished", recorder.after),
             ("lazymu.store.objects.write_element", "array", recorder.after),
         ):
@@ -338,7 +338,7 @@ def begins_with(caplog: pytest.LogCaptureFixture, *arguments: Any, **options: An
         raise StoppedError
 
     caplog.clear()
-    with caplog.at_level("INFO", "lazymu.pipeline.workflow"), pytest.raises(StoppedError):
+    with caplog.at_level("INFO", "lazymu.pipeline.execution"), pytest.raises(StoppedError):
         run_workflow(*arguments, watch=watch, **options)
     return Begun(caplog.messages, begun[0])
 
@@ -739,6 +739,12 @@ def test_run_command__dry_run_with_resume_needs_the_store(h5mu: Path) -> None:
 # --- checkpoints themselves -----------------------------------------------------------------------
 
 
+def assert_same_record(mine: Any, theirs: Any) -> None:
+    lines = [json.dumps(one, indent=0, sort_keys=True).splitlines() for one in (mine, theirs)]
+    assert [pair for pair in zip(*lines, strict=False) if pair[0] != pair[1]] == []
+    assert len(lines[0]) == len(lines[1])
+
+
 def test_keeper__what_is_restored_is_kept_the_same(
     whole: tuple[RunSummary, Recorder], stopped: Callable[[str, str], Path]
 ) -> None:
@@ -748,8 +754,7 @@ def test_keeper__what_is_restored_is_kept_the_same(
         mdata = state.restore(checkpoint, whole[0].source)
         assert state._keeper is not None
         keeper = Keeper(state.objects, state._keeper.sources)
-        again = json.loads(json.dumps(keeper.keep(mdata.to_elements())))
-        assert again == checkpoint.record["data"]
+        assert_same_record(keeper.keep(mdata.to_elements()), checkpoint.record["data"])
 
 
 def test_keeper__values_of_every_kind_come_back(tmp_path: Path) -> None:
@@ -811,7 +816,7 @@ def test_keeper__values_of_every_kind_come_back(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(rna.uns["table"], uns["table"])
     np.testing.assert_array_equal(rna.layers["l"].toarray(), np.ones((3, 3)))
     # What has not been read since is not read to be kept again.
-    assert json.loads(json.dumps(keeper.keep(keeper.restore(record)))) == record
+    assert_same_record(keeper.keep(keeper.restore(record)), record)
 
 
 def test_objects__are_kept_once_and_checked(tmp_path: Path) -> None:
