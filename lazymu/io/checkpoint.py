@@ -223,10 +223,9 @@ class Keeper:
 
     def _restore_table(self, record: Record) -> pd.DataFrame:
         index = self._restore_names(record["index"])
-        columns = {
-            n: pd.Series(self._restore(one), index=index)
-            for n, (_, one) in enumerate(record["columns"])
-        }
+        columns = {n: self._restore(one) for n, (_, one) in enumerate(record["columns"])}
+        # With its type named, as pandas would make texts of objects.
+        columns = {n: pd.Series(one, index=index, dtype=one.dtype) for n, one in columns.items()}
         table = pd.DataFrame(columns, index=index)
         names = [name for name, _ in record["columns"]]
         text = record["dtype"] if record["dtype"] in ("str", "object", "string") else "object"
@@ -262,10 +261,13 @@ class Keeper:
         record: Record = {"is": "array"}
         if isinstance(values, pd.Index):
             record["name"] = None if values.name is None else str(values.name)
-        elif not isinstance(values, pd.Series | pd.api.extensions.ExtensionArray):
-            values = np.asarray(values)
+        if isinstance(values, pd.Index | pd.Series) and isinstance(values.dtype, np.dtype):
+            values = values.to_numpy()
+        if isinstance(values, np.ndarray):
             if values.flags.f_contiguous and not values.flags.c_contiguous:
                 record["order"] = "F"
+        elif not isinstance(getattr(values, "dtype", None), pd.api.extensions.ExtensionDtype):
+            values = np.asarray(values)
         record["dtype"] = str(values.dtype)
         if _is_short(values):
             return record | {"shape": list(values.shape), "values": values.tolist()}
