@@ -251,7 +251,6 @@ def test_whole__was_copied_in_and_after_every_stage(whole: tuple[RunSummary, Rec
 @pytest.mark.parametrize(
     ("moment", "label", "n_skipped"),
     [
-        ("pass", "RNA embedding", 5),
         ("finished", "Clusters", 9),
         ("store in place", "Write", 13),
         ("report", "Report", 14),
@@ -790,14 +789,16 @@ def test_keeper__values_of_every_kind_come_back(tmp_path: Path) -> None:
         uns=uns,
         layers={"l": np.ones((3, 3))},
     )
-    elements = lazymu.MuData({"rna": modality}).to_elements()
+    other = lazymu.Modality(np.eye(3), obs=table[["flag"]])
+    elements = lazymu.MuData({"rna": modality, "atac": other}).to_elements()
     (tmp_path / "objects").mkdir()
     objects = Objects(tmp_path / "objects")
     keeper = Keeper(objects, matrix_sources(elements))
     record = json.loads(json.dumps(keeper.keep(elements)))
-    rna = keeper.restore(record).mod["rna"]
+    restored = keeper.restore(record).mod
+    rna = restored["rna"]
     pd.testing.assert_frame_equal(rna.obs, modality.obs)
-    assert rna.obs.index is keeper.restore(record).mod["rna"].obs.index
+    assert rna.obs.index is restored["atac"].obs.index
     assert rna.obsm["F"].flags.f_contiguous
     assert not rna.obsm["F"].flags.c_contiguous
     assert isinstance(rna.obsm["big"], Deferred)

@@ -70,11 +70,14 @@ class Keeper:
         self._unread: dict[int, tuple[Deferred, Record]] = {}
         # Nor have names to be hashed again, as an index cannot be changed.
         self._kept_names: dict[int, tuple[pd.Index[Any], Record]] = {}
+        self._kept_before = self._kept_names
         self._names: dict[str, pd.Index[Any]] = {}
         self._caches: dict[str, SumsCache] = {}
 
     def keep(self, elements: StoreElements) -> Record:
         """Return the record of a MuData's parts, its arrays kept."""
+        # Names that a filter has replaced are let go.
+        self._kept_before, self._kept_names = self._kept_names, {}
         record = self._keep_parts(elements)
         mod = {name: self._keep_modality(modality) for name, modality in elements.mod.items()}
         return record | {"axis": elements.axis, "mod": mod}
@@ -89,6 +92,8 @@ class Keeper:
         """
         parts = self._restore_parts(record)
         mod = {name: self._restore_modality(one) for name, one in record["mod"].items()}
+        self._names.clear()
+        self._caches.clear()
         return StoreElements(mod=mod, axis=record["axis"], **parts)
 
     # --- containers ------------------------------------------------------------------------------
@@ -234,10 +239,9 @@ class Keeper:
         return table
 
     def _keep_names(self, index: pd.Index[Any]) -> Record:
-        if id(index) not in self._kept_names:
-            self._kept_names[id(index)] = (index, self._keep(index))
-        known, record = self._kept_names[id(index)]
-        return record | {"name": None if known.name is None else str(known.name)}
+        found = self._kept_before.get(id(index)) or self._kept_names.get(id(index))
+        _, record = self._kept_names[id(index)] = found or (index, self._keep(index))
+        return record | {"name": None if index.name is None else str(index.name)}
 
     def _restore_names(self, record: Record) -> pd.Index[Any]:
         """Return an index; tables of the same cells share one."""
