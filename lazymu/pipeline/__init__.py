@@ -2,6 +2,17 @@
 
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import RunSummary
-from lazymu.pipeline.workflow import forecast_workflow, run_workflow
+from lazymu.pipeline.resume import Resumption
+from lazymu.pipeline.state import KeptState
+from lazymu.pipeline.workflow import forecast_workflow, kept_state, resumable, run_workflow
 
-__all__ = ["RunParams", "RunSummary", "forecast_workflow", "run_workflow"]
+__all__ = [
+    "KeptState",
+    "Resumption",
+    "RunParams",
+    "RunSummary",
+    "forecast_workflow",
+    "kept_state",
+    "resumable",
+    "run_workflow",
+]

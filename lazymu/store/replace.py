@@ -118,11 +118,12 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove what writes left there whose process, on this machine, is gone."""
     for path in folder.glob(f"writing-{socket.gethostname()}-*"):
         pid = path.name.split("-")[-2]
-        if pid.isdigit() and not _is_running(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             remove(path)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
