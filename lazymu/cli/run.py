@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
 
-from lazymu.cli.common import command
+from lazymu.cli.common import MACHINE_PANEL, command
 from lazymu.cli.parameters import run_parameters, with_run_parameters
 from lazymu.cli.progress import ProgressDisplay
 from lazymu.cli.summary import forecast_lines, kept_line, result_lines, resumption_lines, run_lines
-from lazymu.errors import ArgumentError, RunningError, explain
+from lazymu.errors import ArgumentError, ClusterLostError, RunningError, explain
 from lazymu.pipeline import RunParams, forecast_workflow, kept_state, resumable, run_workflow
+from lazymu.stream.connection import connected
 
 
 @command
@@ -33,6 +34,15 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what it would read, hold and take.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="Scheduler of a Dask cluster whose workers do the work; they need the same files.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
+    ] = None,
     **flags: Any,
 ) -> None:
     """Run the whole workflow: quality control to clusters, UMAP and figures.
@@ -46,12 +56,13 @@ def run(
     """
     chosen = run_parameters(params, flags)
     if dry_run:
-        _show_plan(source, out, chosen, resume=resume)
+        with _cluster(scheduler):
+            _show_plan(source, out, chosen, resume=resume)
         return
     if out is None:
         rule = "a run writes a store"
         raise ArgumentError(explain("out", None, rule, "name it with --out, or pass --dry-run"))
-    with _kept_after_failure(out), ProgressDisplay() as display:
+    with _kept_after_failure(out), _cluster(scheduler), ProgressDisplay() as display:
         summary = run_workflow(
             source, out, chosen, overwrite=overwrite, resume=resume, watch=display
         )
@@ -74,6 +85,10 @@ def _show_plan(source: str, out: str | None, params: RunParams, *, resume: bool)
         typer.echo(line)
 
 
+def _cluster(scheduler: str | None) -> AbstractContextManager[Any]:
+    return nullcontext() if scheduler is None else connected(scheduler)
+
+
 @contextmanager
 def _kept_after_failure(out: str) -> Iterator[None]:
     """Say what is kept of a run that fails, and how it goes on."""
@@ -81,7 +96,11 @@ def _kept_after_failure(out: str) -> Iterator[None]:
         yield
     except RunningError:
         raise
-    except (Exception, KeyboardInterrupt):
-        if (kept := kept_state(out)) is not None:
-            typer.echo(kept_line(kept), err=True)
+    except (Exception, KeyboardInterrupt) as error:
+        if (kept := kept_state(out)) is None:
+            raise
+        typer.echo(kept_line(kept), err=True)
+        if isinstance(error, ClusterLostError):
+            how = "`lazymu run --resume` goes on from the last finished stage"
+            raise ClusterLostError(f"{str(error).rstrip('.')}; {how}.") from error
         raise
