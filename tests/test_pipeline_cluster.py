@@ -130,6 +130,8 @@ def assert_equivalent(store: Path, reference: Path) -> None:
         np.testing.assert_allclose(
             mine[name].obsm[key], theirs[name].obsm[key], rtol=1e-3, atol=1e-4
         )
+    umaps = [data.obsm["X_umap"] for data in (mine, theirs)]
+    np.testing.assert_allclose(*umaps, atol=1e-3)
     graphs = [data.obsp["wnn_connectivities"].toarray() for data in (mine, theirs)]
     np.testing.assert_allclose(*graphs, atol=1e-4)
     scores = [np.sort(d["rna"].uns["rank_genes_groups"]["scores"]["0"]) for d in (mine, theirs)]
@@ -233,7 +235,7 @@ def test_run_workflow__tasks_and_log_have_the_names_of_stages(
     from distributed import Client, LocalCluster
 
     params = RunParams().updated(TABLES)
-    options: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    options: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with (
         LocalCluster(local_directory=str(tmp_path), **options) as local,
         Client(local) as client,

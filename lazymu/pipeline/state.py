@@ -13,9 +13,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ from lazymu.store.inputs import input_fingerprint
 from lazymu.store.locations import is_url, redacted
 from lazymu.store.lock import locked
 from lazymu.store.objects import Objects
-from lazymu.store.replace import remove
+from lazymu.store.replace import remove, remove_if_empty
 
 FORMAT = 1
 
@@ -112,8 +112,7 @@ class RunState:
                     raise
                 self.clear()
         finally:
-            with suppress(OSError):  # a write, or another run, still has files there
-                self.shared.rmdir()
+            remove_if_empty(self.shared)
 
     def clear(self) -> None:
         """Remove all of it."""
@@ -218,11 +217,8 @@ def located(source: str) -> str:
 
 
 def lazymu_version() -> str:
-    """Return the version, `unknown` where the package is not installed."""
-    try:
-        return version("lazymu")
-    except PackageNotFoundError:
-        return "unknown"
+    """Return the version, on which results may depend."""
+    return version("lazymu")
 
 
 def asked_record(asked: dict[str, Any]) -> dict[str, Any]:

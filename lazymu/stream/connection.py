@@ -60,7 +60,7 @@ def _client(address: str, timeout: float) -> Any:
 
 async def _shake_hands(address: str, timeout: float) -> None:
     """Raise where nobody answers, for which a client would wait without end."""
-    from distributed.comm import connect
+    from distributed.comm.core import connect
     from distributed.security import Security
 
     options = Security().get_connection_args("client")
