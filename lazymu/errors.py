@@ -92,3 +92,7 @@ class RemoteError(LazyMuError, ConnectionError):
 
 class DiskSpaceError(LazyMuError, OSError):
     """A disk has no room for a temporary file."""
+
+
+class RunningError(LazyMuError):
+    """Another process is at work on the same target."""

@@ -69,14 +69,15 @@ class Cluster:
             )
 
     def client(self, n_workers: int) -> Any:
-        """Return a client, when the scheduler is there and so many workers have joined."""
+        """Return a client that is nobody's default, when so many workers have joined."""
         from distributed import Client
 
         deadline = time.monotonic() + WAIT_SECONDS
         while not self.file.exists():
             assert time.monotonic() < deadline, "the scheduler has not started"
             time.sleep(0.05)
-        client = Client(scheduler_file=str(self.file), timeout=WAIT_SECONDS)
+        options: dict[str, Any] = {"timeout": WAIT_SECONDS, "set_as_default": False}
+        client = Client(scheduler_file=str(self.file), **options)
         client.wait_for_workers(n_workers, timeout=WAIT_SECONDS)
         return client
 

@@ -117,6 +117,30 @@ def test_run__of_a_url_gives_a_local_result_and_no_secrets(
     assert f"http://{address}/cells.zarr" in web.with_name("web_report.html").read_text()
 
 
+def test_resume__of_a_url_keeps_no_secret_and_takes_a_new_signature(
+    local: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(label: str, number: int, total: int) -> None:
+        if label == "RNA embedding":
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out.zarr"
+    with serving(signed=False) as server, caplog.at_level(logging.DEBUG, "lazymu"):
+        for path in local.rglob("*"):
+            if path.is_file():
+                server.objects[f"cells.zarr/{path.relative_to(local)}"] = path.read_bytes()
+        url = f"{server.url}/cells.zarr"
+        first = f"{url.replace('://', f'://me:{PASSWORD}@')}?X-Amz-Signature={TOKEN}"
+        with pytest.raises(KeyboardInterrupt):
+            run_workflow(first, out, PARAMS, watch=stop)
+        assert list(tmp_path.rglob("stages/*.json"))
+        assert not holding_secrets(tmp_path)
+        summary = run_workflow(f"{url}?X-Amz-Signature=new", out, PARAMS, resume=True)
+    assert summary.resumption == ["goes on after the stage 'Common cells' of the earlier run"]
+    assert summary.source == url
+    assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
 def test_run__to_a_url_is_refused_before_work(s3: ObjectServer, local: Path) -> None:
     result = cli("run", local, "-o", URL)
     assert result.exit_code == 1

@@ -292,7 +292,8 @@ def test_run_workflow__unknown_labels_raise_before_the_work(
     with pytest.raises(error, match=message):
         run_workflow(h5mu, tmp_path / "o.zarr", params, watch=lambda label, *_: heard.append(label))
     assert heard == ["Open", "Known labels"]
-    assert list(tmp_path.iterdir()) == []
+    # What was converted is kept, so that a run with other labels may go on with it.
+    assert [path.name for path in tmp_path.iterdir()] == ["o.zarr.lazymu"]
 
 
 def test_run_workflow__labels_without_a_column_raise(h5mu: Path, tmp_path: Path) -> None:
@@ -303,12 +304,17 @@ def test_run_workflow__labels_without_a_column_raise(h5mu: Path, tmp_path: Path)
         run_workflow(h5mu, tmp_path / "o.zarr", params)
 
 
-def test_run_workflow__no_cell_left_raises_and_leaves_nothing(h5mu: Path, tmp_path: Path) -> None:
+def test_run_workflow__no_cell_left_raises_and_leaves_no_store(h5mu: Path, tmp_path: Path) -> None:
     params = NARROW.updated({"rna": {"max_pct_mt": 0.0}})
     with pytest.raises(EmptyResultError, match=r"`rna.max_pct_mt` is 0.0, but the smallest"):
         run_workflow(h5mu, tmp_path / "none.zarr", params)
     assert not (tmp_path / "none.zarr").exists()
-    assert not (tmp_path / "none.zarr.lazymu").exists()
+
+
+def test_run_workflow__source_that_cannot_be_opened_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError):
+        run_workflow(tmp_path / "absent.h5mu", tmp_path / "none.zarr")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_run_workflow__limit_above_all_cells_names_the_parameter(

@@ -523,7 +523,7 @@ def test_run_workflow__report_that_fails_does_not_lose_the_result(
     def refuse(*arguments: object) -> Path:
         raise MissingFileError("no room.")
 
-    monkeypatch.setattr("lazymu.pipeline.workflow.write_report", refuse)
+    monkeypatch.setattr("lazymu.pipeline.execution.write_report", refuse)
     summary = run_workflow(folder / "multi.h5mu", tmp_path / "m.zarr", PARAMS)
     assert summary.report is None
     assert lazymu.read(summary.store).n_obs == ran.n_cells

@@ -24,11 +24,12 @@ from lazymu.store.sources import CSRSource
 from lazymu.stream import LazyMatrix, Reducer, RowPieces, folds, passes, run_pass
 from lazymu.stream.axis_reducers import axis_extreme
 from lazymu.stream.cluster import WORKING_SHARE, workers
-from lazymu.stream.compute import compute, named_stage
+from lazymu.stream.compute import compute
 from lazymu.stream.passes import pass_plan
 from lazymu.stream.plan import plan_blocks
 from lazymu.stream.progress import Tick, watching
 from lazymu.stream.stacked import stack
+from lazymu.stream.stages import named_stage
 from lazymu.stream.steps import Log1p, ScaleRows
 from lazymu.stream.sums import SumsReducer
 from tests.cluster import running

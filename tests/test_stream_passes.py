@@ -18,6 +18,7 @@ from lazymu.errors import ArgumentError, MemoryLimitError
 from lazymu.stream import Block, LazyMatrix, Reducer, RowPieces, iterate_blocks, memory, run_pass
 from lazymu.stream.passes import pass_plan, storage_order
 from lazymu.stream.progress import Tick, watching
+from lazymu.stream.stages import named_stage
 from lazymu.stream.steps import Log1p
 from lazymu.stream.sums import SumsReducer
 from tests.conftest import make_counts
@@ -268,6 +269,12 @@ def test_progress__bar_is_drawn_where_asked_for(capsys: pytest.CaptureFixture[st
     assert drawn.startswith("\rsums of rows")
     assert drawn.endswith("\n")
     assert f"[{'#' * 24}] block {n_blocks} of {n_blocks}" in drawn
+
+
+def test_progress__bar_names_the_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with lazymu.settings.override(progress=True), named_stage("RNA quality"):
+        run_pass(LazyMatrix(make_counts()), RowSums(60), label="sums of rows")
+    assert capsys.readouterr().err.startswith("\rRNA quality: sums of rows")
 
 
 @pytest.mark.parametrize("progress", [None, False])

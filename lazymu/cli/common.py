@@ -16,26 +16,29 @@ from lazymu.settings import settings
 
 INTERRUPTED = 130
 
-_PANEL = "Machine"
+MACHINE_PANEL = "Machine"
 _Memory = Annotated[
     str | None,
     typer.Option(
         "--memory",
         metavar="SIZE",
         help="Peak memory to plan for, such as 4GB; a quarter of the machine's if not given.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=MACHINE_PANEL,
     ),
 ]
 _Threads = Annotated[
     int | None,
-    typer.Option("--threads", help="Threads; all processors if not given.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--threads", help="Threads; all processors if not given.", rich_help_panel=MACHINE_PANEL
+    ),
 ]
 _Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more on the way.", rich_help_panel=_PANEL)
+    bool,
+    typer.Option("--verbose", "-v", help="Say more on the way.", rich_help_panel=MACHINE_PANEL),
 ]
 _Debug = Annotated[
     bool,
-    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_PANEL),
+    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=MACHINE_PANEL),
 ]
 _SHARED: dict[str, tuple[Any, Any]] = {
     "memory": (_Memory, None),

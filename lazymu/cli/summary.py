@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lazymu.cli.text import duration, size, table
-from lazymu.pipeline import RunSummary
+from lazymu.pipeline import KeptState, Resumption, RunSummary
 from lazymu.pipeline.forecast import StageForecast
 from lazymu.settings import settings
 
@@ -20,14 +20,20 @@ def run_lines(summary: RunSummary) -> Iterator[str]:
     yield from table(rows)
     yield ""
     stages = [
-        (s.label, f"{s.n_passes or ''}", duration(s.seconds), size(s.peak_bytes))
+        (
+            f"{s.label} (earlier run)" if s.resumed else s.label,
+            f"{s.n_passes or ''}",
+            duration(s.seconds),
+            size(s.peak_bytes),
+        )
         for s in summary.stages
     ]
     n_passes = sum(stage.n_passes for stage in summary.stages)
     total = ("all", f"{n_passes}", duration(summary.seconds), size(summary.peak_bytes))
     yield from table([("stage", "passes", "time", "peak memory"), *stages, total])
-    if summary.notes:
+    if summary.notes or summary.resumption:
         yield ""
+        yield from (f"Resumed: {text}" for text in summary.resumption)
         yield from (f"Note: {note}" for note in summary.notes)
 
 
@@ -51,13 +57,28 @@ def forecast_lines(stages: Sequence[StageForecast]) -> Iterator[str]:
         f"{sum(stage.n_passes for stage in working)}",
         f"{sum(stage.n_values for stage in working):,}",
         size(sum(stage.n_bytes for stage in working)),
-        size(max(stage.peak_bytes for stage in working)),
+        size(max((stage.peak_bytes for stage in working), default=0)),
         duration(sum(stage.seconds for stage in working)),
     )
     yield from table([heading, *rows, total])
     yield ""
     yield f"Memory limit {size(settings.memory_limit)}, {settings.n_threads} threads."
     yield "All cells and features are taken to be kept; embeddings and graphs come on top."
+
+
+def resumption_lines(found: Resumption) -> Iterator[str]:
+    """Yield what a resumed run would skip, and why not more."""
+    yield from (f"Resumed: {text}" for text in found.said)
+    if found.skipped:
+        yield f"Resumed: the earlier run has finished {', '.join(found.skipped)}; they are skipped"
+    yield ""
+
+
+def kept_line(kept: KeptState) -> str:
+    """Return what is kept of a run that was stopped."""
+    what = f"the results of {kept.n_stages} stages, up to {kept.label!r}"
+    where = f"in {kept.folder} ({size(kept.n_bytes)})"
+    return f"Kept: {what}, {where}; the same command with --resume goes on from there."
 
 
 def result_lines(summary: RunSummary) -> Iterator[str]:

@@ -3,14 +3,20 @@
 from lazymu.pipeline.describe import describe
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import RunSummary, StageRecord, measured
-from lazymu.pipeline.workflow import forecast_workflow, run_workflow
+from lazymu.pipeline.resume import Resumption
+from lazymu.pipeline.state import KeptState
+from lazymu.pipeline.workflow import forecast_workflow, kept_state, resumable, run_workflow
 
 __all__ = [
+    "KeptState",
+    "Resumption",
     "RunParams",
     "RunSummary",
     "StageRecord",
     "describe",
     "forecast_workflow",
+    "kept_state",
     "measured",
+    "resumable",
     "run_workflow",
 ]

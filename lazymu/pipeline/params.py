@@ -137,6 +137,24 @@ class RunParams:
         return sections
 
 
+def noting(params: RunParams, asked: dict[str, Any]) -> RunParams:
+    """Return the same parameters, which note in ``asked`` each one whose value is asked for."""
+    return RunParams(**{name: _noting(getattr(params, name), name, asked) for name in SECTIONS})
+
+
+def _noting(section: Any, name: str, asked: dict[str, Any]) -> Any:
+    known = {field.name for field in dataclasses.fields(section)}
+
+    def get(self: object, key: str) -> Any:
+        value = object.__getattribute__(self, key)
+        if key in known:
+            asked[f"{name}.{key}"] = value
+        return value
+
+    kind = type(section)
+    return type(kind.__name__, (kind,), {"__getattribute__": get})(**vars(section))
+
+
 class Parameter(NamedTuple):
     """One parameter of a section."""
 

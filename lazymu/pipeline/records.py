@@ -30,6 +30,8 @@ class StageRecord:
     """Times that a modality's matrix was read."""
     n_values: int = 0
     """Nonzeros read in them."""
+    resumed: bool = False
+    """Whether the stage is one of an earlier run that this one went on with."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,12 @@ class RunSummary:
     truth: str | None = None
     notes: list[str] = field(default_factory=list)
     stages: list[StageRecord] = field(default_factory=list)
+    resumption: list[str] = field(default_factory=list)
+    """What was taken over from an earlier run, and why not more; the store does not keep it."""
 
     @property
     def seconds(self) -> float:
-        """Time of all stages."""
+        """Time of all stages, also of those of an earlier run."""
         return sum(stage.seconds for stage in self.stages)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +42,8 @@ class Run:
     mdata: MuData
     working: Path | None = None
     """Folder for what is needed only while the run lasts."""
+    before: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Cells and features of each modality before the filters."""
 
     def present(self) -> dict[str, str]:
         """Return the kinds (`rna`, `atac`, `prot`) that there are, with their modalities' names."""

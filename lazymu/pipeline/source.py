@@ -16,10 +16,17 @@ from lazymu.stream.sums import matrix_sums
 def open_source(source: str, working: Path) -> MuData:
     """Open a Zarr store as it is; convert any other file first, as every pass reads it again."""
     if not is_store(source):
-        converted = str(working / "counts.zarr")
-        convert(source, converted, overwrite=True)
-        source = converted
-    return with_known_modalities(read(source))
+        convert(source, _converted(working), overwrite=True)
+    return opened_source(source, working)
+
+
+def opened_source(source: str, working: Path) -> MuData:
+    """Open a Zarr store, or what any other file was converted to."""
+    return with_known_modalities(read(source if is_store(source) else _converted(working)))
+
+
+def _converted(working: Path) -> str:
+    return str(working / "counts.zarr")
 
 
 def with_known_modalities(data: MuData | Modality) -> MuData:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lazymu import keys
 from lazymu.containers import read
-from lazymu.errors import ArgumentError, LazyMuError, explain
+from lazymu.errors import ArgumentError, explain
 from lazymu.pipeline import atac, figures, forecast, joint, markers, prot, rna
+from lazymu.pipeline.execution import (
+    OPENING,
+    REPORTING,
+    Execution,
+    Progress,
+    figures_folder,
+)
 from lazymu.pipeline.params import RunParams
-from lazymu.pipeline.provenance import last_stage, provenance
-from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
+from lazymu.pipeline.records import RunSummary
+from lazymu.pipeline.resume import WRITING, Resumption, may_replace, resumption
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
-from lazymu.pipeline.source import open_source, use_counts, with_known_modalities
-from lazymu.report import write_report
-from lazymu.store.amend import set_last_entries
+from lazymu.pipeline.source import with_known_modalities
+from lazymu.pipeline.state import KeptState, RunState
 from lazymu.store.locations import is_url, redacted
-from lazymu.store.replace import check_target, remove
+from lazymu.store.replace import check_target
 
 STAGES: tuple[Stage, ...] = (
     JointStage("Known labels", joint.find_labels, when=joint.has_labels),
@@ -41,7 +44,6 @@ STAGES: tuple[Stage, ...] = (
         reads={keys.RNA: forecast.look_up_reads, keys.PROT: forecast.look_up_reads},
     ),
 )
-OPENING, WRITING, REPORTING = "Open", "Write", "Report"
 
 
 def run_workflow(
@@ -50,6 +52,7 @@ def run_workflow(
     params: RunParams | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     watch: StageWatcher | None = None,
 ) -> RunSummary:
     """Run the workflow on all modalities of ``source`` and write store and pictures.
@@ -70,6 +73,10 @@ def run_workflow(
         Parameters; the defaults where None.
     overwrite
         Replace a store that exists.
+    resume
+        Go on from the last stage that an earlier run of the same store finished, whatever it was
+        stopped by. The result is the same. A stage is done again where a parameter that it, or
+        one before it, uses has changed; all are where the source or the version of lazymu has.
     watch
         Called as ``watch(label, number, total)`` when a stage begins; the total is 0 while it is
         not known.
@@ -82,43 +89,60 @@ def run_workflow(
     ------
     StoreExistsError
         If the store exists and ``overwrite`` is false.
+    RunningError
+        If another run works on the same store.
     ArgumentError
         If ``out`` is not a Zarr store's name, is a URL, or is the source itself.
     LazyMuError
         Whatever a stage finds wrong with the data.
+
+    Notes
+    -----
+    After each stage its results are kept in ``<name>.zarr.lazymu/run``, arrays that have not
+    changed only once and no counts but those that a file was converted to. The folder is removed
+    when the run ends well, or by the next run of the same store that does not resume.
     """
-    store = _checked_target(str(source), str(out), overwrite=overwrite)
+    store = _checked_target(str(source), str(out))
     summary = RunSummary(source=redacted(source), store=store)
-    progress = _Progress(summary, watch)
-    with _working_folder(store) as working:
-        with progress.stage(OPENING):
-            mdata = open_source(str(source), working)
-        run = Run(params or RunParams(), summary, figures_folder(store), mdata, working)
-        use_counts(run)
-        before = {name: modality.shape for name, modality in mdata.mod.items()}
-        stages = [stage for stage in STAGES if stage.applies(run)]
-        progress.total = len(stages) + 3
-        for stage in stages:
-            with progress.stage(stage.label):
-                stage.work(run)
-        summary.modalities = [
-            ModalityRecord(name, before[name], mod.shape) for name, mod in mdata.mod.items()
-        ]
-        with progress.stage(WRITING):
-            mdata.uns[keys.LAZYMU] = {**mdata.uns.get(keys.LAZYMU, {}), **provenance(run)}
-            mdata.write(store)
-        set_last_entries(store, last_stage(summary.stages[-1]))
-        with progress.stage(REPORTING):
-            _report(run, store)
+    params = params or RunParams()
+    state = RunState(store)
+    if not resume:
+        check_target(store, overwrite=overwrite)
+    with state.held():
+        found = Resumption()
+        if resume:
+            found = resumption(state, str(source), store, figures_folder(store), params)
+            overwrite = overwrite or may_replace(found, summary.source, store, params)
+            check_target(store, overwrite=overwrite)
+        progress = Progress(summary, watch)
+        execution = Execution(STAGES, state, params, str(source), progress, overwrite=overwrite)
+        if not execution.go_on(found):
+            execution.begin()
+        execution.work()
     return summary
 
 
-def _report(run: Run, store: Path) -> None:
-    """Write the page of the result; where that fails, the result is not lost by it."""
-    try:
-        run.summary.report = write_report(store, report_path(store))
-    except (LazyMuError, OSError) as error:
-        run.note(f"the report was not written ({error}); make it by `lazymu report {store}`")
+def resumable(source: str | Path, out: str | Path, params: RunParams | None = None) -> Resumption:
+    """Return what :func:`run_workflow` would skip with ``resume``, and why not more.
+
+    Nothing is changed.
+
+    Raises
+    ------
+    ArgumentError
+        If ``out`` is not a Zarr store's name, or is the source itself.
+    """
+    store = _checked_target(str(source), str(out))
+    figures = figures_folder(store)
+    return resumption(RunState(store), str(source), store, figures, params or RunParams())
+
+
+def kept_state(out: str | Path) -> KeptState | None:
+    """Return what is kept of a run that was stopped before it had written ``out``; None: nothing.
+
+    :func:`run_workflow` goes on from there with ``resume``.
+    """
+    return RunState(Path(out)).kept()
 
 
 def forecast_workflow(
@@ -154,52 +178,7 @@ def _nothing(run: Run) -> None:
     """Stand for what `run_workflow` does itself: opening, writing, reporting."""
 
 
-def figures_folder(store: Path) -> Path:
-    """Return the folder of a store's pictures: ``pbmc.zarr`` -> ``pbmc_figures``."""
-    return store.with_name(f"{store.stem}_figures")
-
-
-def report_path(store: Path) -> Path:
-    """Return the page of a store: ``pbmc.zarr`` -> ``pbmc_report.html``."""
-    return store.with_name(f"{store.stem}_report.html")
-
-
-class _Progress:
-    """Tells the watcher of each stage and records its time and memory."""
-
-    def __init__(self, summary: RunSummary, watch: StageWatcher | None) -> None:
-        self.summary, self.watch = summary, watch
-        # Which stages apply is known once the file is open.
-        self.total = 0
-
-    @contextmanager
-    def stage(self, label: str) -> Iterator[None]:
-        record = StageRecord(label)
-        self.summary.stages.append(record)
-        if self.watch is not None:
-            self.watch(label, len(self.summary.stages), self.total)
-        with measured(record):
-            yield
-
-
-@contextmanager
-def _working_folder(store: Path) -> Iterator[Path]:
-    """Make a folder beside the store for what is needed only while a run lasts.
-
-    It stands in the folder that the store's writer uses too.
-    """
-    shared = store.with_name(f"{store.name}.lazymu")
-    folder = shared / f"run-{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        remove(folder)
-        with suppress(OSError):  # a write, or another run, still has files there
-            shared.rmdir()
-
-
-def _checked_target(source: str, out: str, *, overwrite: bool) -> Path:
+def _checked_target(source: str, out: str) -> Path:
     if is_url(out):
         rule = "a run writes its store, figures and report to local folders"
         fix = "name a local store, and put it there by `lazymu convert` afterwards"
@@ -211,5 +190,4 @@ def _checked_target(source: str, out: str, *, overwrite: bool) -> Path:
     if not is_url(source) and store.resolve() == Path(source).resolve():
         rule = "it is the source, whose dropped cells would be lost"
         raise ArgumentError(explain("out", store, rule, "give the result another name"))
-    check_target(store, overwrite=overwrite)
     return store

@@ -15,6 +15,8 @@ from lazymu.store.arrays import is_h5
 
 VECTOR_CHUNK = 1 << 17
 ROWS_CHUNK = 1 << 15
+MATRIX_CHUNK = 1 << 23
+"""Values at most in a chunk of whole rows, which is held in memory even where there are fewer."""
 SPARSE_CHUNK = 1 << 20
 
 
@@ -64,7 +66,8 @@ def _chunks(group: Any, value: Any) -> dict[str, Any]:
         if value.ndim == 1:
             return {"chunks": (VECTOR_CHUNK,)}
         if value.ndim == 2:
-            return {"chunks": (ROWS_CHUNK, value.shape[1])}
+            rows = max(1, min(ROWS_CHUNK, MATRIX_CHUNK // value.shape[1]))
+            return {"chunks": (rows, value.shape[1])}
     return {}
 
 

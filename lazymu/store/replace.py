@@ -45,7 +45,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         remove(temporary)
         raise
     finally:
-        _remove_if_empty(folder)
+        remove_if_empty(folder)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -98,7 +98,7 @@ class Kept:
 
 def _remove_kept(path: Path) -> None:
     remove(path)
-    _remove_if_empty(path.parent)
+    remove_if_empty(path.parent)
 
 
 def remove(path: Path) -> None:
@@ -109,7 +109,8 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which nothing is left."""
     with suppress(OSError):  # other files of a run, or of another write, are in it
         folder.rmdir()
 
@@ -118,11 +119,12 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove what writes left there whose process, on this machine, is gone."""
     for path in folder.glob(f"writing-{socket.gethostname()}-*"):
         pid = path.name.split("-")[-2]
-        if pid.isdigit() and not _is_running(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             remove(path)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

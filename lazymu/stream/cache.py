@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,15 @@ from lazymu.typing import Int64s
 if TYPE_CHECKING:
     from lazymu.stream.rare import RareEntries
     from lazymu.stream.sums import CellSums, Extremes, FeatureSums, MatrixSums
+
+
+class KnownSums(NamedTuple):
+    """What is known of a selection without reading it; None where it is not."""
+
+    cells: CellSums | None
+    features: FeatureSums | None
+    extremes: Extremes | None
+    feature_bounds: Int64s | None
 
 
 class SumsCache:
@@ -36,6 +45,18 @@ class SumsCache:
         self._features: FeatureSums | None = None
         self._extremes: Extremes | None = None
         self._rare: RareEntries | None = None
+        self._bounds: Int64s | None = None
+
+    @classmethod
+    def of(cls, known: KnownSums) -> SumsCache:
+        """Return a cache that knows what another knew."""
+        cache = cls()
+        cache._cells, cache._features, cache._extremes, cache._bounds = known
+        return cache
+
+    def known(self) -> KnownSums:
+        """Return what is known without reading the matrix."""
+        return KnownSums(self.cells(), self.features(), self.extremes(), self.feature_bounds())
 
     def fill(self, sums: MatrixSums, rare: RareEntries | None = None) -> None:
         """Keep all sums, as a pass has made them, and the entries of rare features."""
@@ -78,6 +99,8 @@ class SumsCache:
         """Return upper bounds on the features' numbers of values: of this or of more cells."""
         if (known := self.features()) is not None:
             return known.nnz
+        if self._bounds is not None:
+            return self._bounds
         if self._parent is None or (bounds := self._parent.feature_bounds()) is None:
             return None
         return bounds if self._cols is None else bounds[self._cols]

@@ -13,6 +13,7 @@ import dask.config
 
 from lazymu.settings import settings
 from lazymu.stream import progress
+from lazymu.stream.lost import telling_of_a_lost_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ def workers() -> Workers:
     here = Workers(settings.n_threads, settings.n_threads, settings.memory_limit, are_remote=False)
     if client is None:
         return here
-    known = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    with telling_of_a_lost_cluster(client):
+        known = list(client.scheduler_info(n_workers=-1)["workers"].values())
     if not known:
         logger.warning("the cluster has no workers yet: tasks wait until one joins")
         return here._replace(are_remote=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask.base
@@ -14,13 +12,14 @@ import dask.config
 import dask.threaded
 from dask.delayed import delayed
 
-from lazymu.errors import ClusterLostError, explain
+from lazymu.errors import ClusterLostError
 from lazymu.settings import settings
 from lazymu.stream.cluster import active_client, scheduler_is_set
+from lazymu.stream.lost import telling_of_a_lost_cluster
 from lazymu.stream.memory import use_one_arena
+from lazymu.stream.stages import stage_name
 from lazymu.stream.threads import one_native_thread
 
-_stage: ContextVar[str] = ContextVar("stage", default="")
 ATTEMPTS = 4
 """Times that work is done over whose operands were lost with a worker."""
 
@@ -37,36 +36,19 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
         If the scheduler is gone, or a task has taken several workers down.
     """
     use_one_arena()
-    if active_client() is not None:
-        return _compute_remotely(tasks)
+    if (client := active_client()) is not None:
+        return _compute_remotely(client, tasks)
     with one_native_thread():
         results: tuple[Any, ...] = dask.base.compute(*tasks, **_threads_or_nothing())
     return results
 
 
-def _compute_remotely(tasks: Sequence[Any]) -> tuple[Any, ...]:
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
-    from distributed.comm.core import CommClosedError
-
+def _compute_remotely(client: Any, tasks: Sequence[Any]) -> tuple[Any, ...]:
     # An operand in the graph is kept by the scheduler, which sends it again where a worker is lost.
     quiet = {"distributed.admin.large-graph-warning-threshold": "4GB"}
-    try:
-        with dask.config.set(quiet):
-            results: tuple[Any, ...] = dask.base.compute(*tasks)
-    except KilledWorker as error:
-        rule = f"workers died again and again while they worked on it ({_first_line(error)})"
-        fix = "give workers more memory or fewer threads, or lower lazymu.settings.memory_limit"
-        raise ClusterLostError(explain("task", repr(error.task), rule, fix)) from error
-    except (FutureCancelledError, CommClosedError) as error:
-        rule = f"the connection to its scheduler is lost ({_first_line(error)})"
-        fix = "start it again and repeat the step"
-        raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
+    with telling_of_a_lost_cluster(client), dask.config.set(quiet):
+        results: tuple[Any, ...] = dask.base.compute(*tasks)
     return results
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) -> tuple[Any, ...]:
@@ -85,19 +67,9 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
     return compute(build())
 
 
-@contextmanager
-def named_stage(label: str) -> Iterator[None]:
-    """Call the tasks that are made within a ``with`` block by a stage's name, too."""
-    token = _stage.set(label)
-    try:
-        yield
-    finally:
-        _stage.reset(token)
-
-
 def task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Return the delayed result of a function; its key is the stage, ``name`` and a number."""
-    words = re.sub(r"[\W_]+", "-", f"{_stage.get()} {name}").strip("-")
+    words = re.sub(r"[\W_]+", "-", f"{stage_name()} {name}").strip("-")
     return delayed(function)(*arguments, dask_key_name=f"{words}-{uuid.uuid4().hex}")
 
 
@@ -119,7 +91,8 @@ def held(values: Sequence[Any]) -> list[Any]:
     client = active_client()
     if client is None:
         return [operand(value) for value in values]
-    futures: list[Any] = client.scatter(list(values), hash=False)
+    with telling_of_a_lost_cluster(client):
+        futures: list[Any] = client.scatter(list(values), hash=False)
     return futures
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lazymu.settings import settings
+from lazymu.stream.stages import stage_name
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Tick:
     n_values: int
     done_blocks: int = 0
     done_values: int = 0
+    stage: str = field(default_factory=stage_name)
+    """The stage of a workflow that it belongs to; empty outside of any."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -132,5 +135,6 @@ def _tell(tick: Tick) -> None:
 def _write_bar(tick: Tick) -> None:
     bar = "#" * int(24 * tick.share)
     pace = f"{tick.rate} {tick.seconds_left:.0f} s left" if tick.done_blocks else ""
-    sys.stderr.write(f"\r{tick.label:<24} [{bar:<24}] {tick.place} {pace}   ")
+    name = f"{tick.stage}: {tick.label}" if tick.stage else tick.label
+    sys.stderr.write(f"\r{name:<24} [{bar:<24}] {tick.place} {pace}   ")
     sys.stderr.flush()
