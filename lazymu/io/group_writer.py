@@ -31,6 +31,8 @@ class Form:
     """As lazymu's own store: smallest types, transforms kept as recipes; else as first stored."""
     replaced: str | None = None
     """The local store that is being written over."""
+    location: str | None = None
+    """Where tasks find the Zarr store that is written to; None of an HDF5 file."""
 
 
 @dataclass
@@ -157,9 +159,8 @@ def _plan(
         if steps:
             origin = origin._replace(dtype=str(matrix.dtype))
         steps = ()
-    pending.jobs[name] = Job(
-        stored, parent, key, label, origin, form.layout, not form.native, form.replaced
-    )
+    restore, places = not form.native, (form.replaced, form.location)
+    pending.jobs[name] = Job(stored, parent, key, label, origin, form.layout, restore, *places)
     pending.records[name] = MatrixRecord(origin, None, steps)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lazymu.io.sampling import sample
+from lazymu.io.matrix_ranges import counting_pays, write_in_ranges
+from lazymu.io.sampling import Sample, sample
 from lazymu.store.arrays import Layout
 from lazymu.store.reuse import can_reuse, reuse
 from lazymu.store.roots import Place
@@ -42,12 +44,24 @@ class Job:
     """Store in the origin's type and encoding, instead of the smallest."""
     replaced: str | None = None
     """The local store that is being written over."""
+    location: str | None = None
+    """Where tasks find the Zarr store that is written to; None of an HDF5 file."""
     sums: MatrixSums | None = field(default=None, init=False)
 
     @property
     def node(self) -> Any:
         """What was written."""
         return self.parent[self.name]
+
+    @cached_property
+    def seen(self) -> Sample:
+        """What the matrix is like."""
+        return sample(self.matrix)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is stored dense, where that is not the origin's encoding."""
+        return self.seen.density > DENSE_FROM
 
 
 def origin_of(matrix: LazyMatrix) -> tuple[Origin, tuple[Step, ...]]:
@@ -88,10 +102,12 @@ def run_jobs(jobs: Sequence[Job]) -> None:
         first = pending[0]
         together = [job for job in pending if _share_rows(first, job)]
         pending = [job for job in pending if job not in together]
-        if len(together) == 1:
-            _run_one(first)
-        else:
+        if len(together) > 1 and not counting_pays():
             _run_together(together)
+            continue
+        for job in together:
+            if not write_in_ranges(job):
+                _run_one(job)
 
 
 def _reuse(job: Job) -> bool:
@@ -202,8 +218,8 @@ def _smallest_writer(job: Job) -> MatrixWriter:
     """Return a writer in the smallest type, dense where most values are not 0."""
     matrix, layout = job.matrix, job.layout
     n_obs, n_vars = matrix.shape
-    seen = sample(matrix)
-    if seen.density > DENSE_FROM:
+    seen = job.seen
+    if job.is_dense:
         return DenseWriter(
             job.parent,
             job.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -155,7 +156,7 @@ def _write_zarr(elements: Elements, location: str, form: Form, zarr_format: Lite
         rule = "format 2 of Zarr has no shards"
         raise ArgumentError(explain("shards", form.layout.shard_values, rule, "pass None"))
     root = zarr.open_group(location, mode="w", zarr_format=zarr_format)
-    _write_groups(root, elements, form)
+    _write_groups(root, elements, replace(form, location=location))
     modalities = elements.mod if isinstance(elements, StoreElements) else ()
     with warnings.catch_warnings():
         # Of format 3 that consolidation, and structured arrays, are not in its specification yet.

@@ -119,6 +119,57 @@ def blosc(zarr_format: int, itemsize: int) -> Any:
     return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=itemsize)
 
 
+class UnitWriter:
+    """Rows written one after the other into an array that is there, by whole chunks or shards.
+
+    Parameters
+    ----------
+    array
+        The array, of HDF5 or Zarr; it may be exchanged for one of the same units.
+    start
+        Row at which a chunk or shard begins, and the rows that are written.
+    batch
+        Chunks or shards that are handed to the file at once, which Zarr compresses in parallel.
+    """
+
+    def __init__(self, array: Any, start: int = 0, batch: int = BATCH_UNITS) -> None:
+        self.array, self.position, self._batch = array, start, batch
+        self._pending: list[Array] = []
+        self._n_pending = 0
+        self._unit = unit_rows(array)
+
+    def append(self, rows: Array) -> None:
+        """Write the next rows; they are cast to the array's type."""
+        if self._n_pending:
+            head = rows[: self._unit - self._n_pending]
+            self._hold(head)
+            rows = rows[len(head) :]
+            if self._n_pending == self._unit:
+                self.flush()
+        whole = len(rows) - len(rows) % self._unit
+        for start in range(0, whole, self._batch * self._unit):
+            self._write(rows[start : min(start + self._batch * self._unit, whole)])
+        if whole < len(rows):
+            self._hold(rows[whole:])
+
+    def _hold(self, rows: Array) -> None:
+        """Keep rows until they fill a unit: a copy, which does not hold on to their block."""
+        self._pending.append(rows.astype(self.array.dtype))
+        self._n_pending += len(rows)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending:
+            rows = np.concatenate([piece.astype(self.array.dtype) for piece in self._pending])
+            self._pending, self._n_pending = [], 0
+            self._write(rows)
+
+    def _write(self, rows: Array) -> None:
+        stop = self.position + len(rows)
+        self.array[self.position : stop] = rows.astype(self.array.dtype, copy=False)
+        self.position = stop
+
+
 class Appender:
     """An array on disk that rows are appended to; whole chunks or shards are written at once.
 
@@ -142,56 +193,26 @@ class Appender:
         self._group, self._name, self._width = group, name, width
         self._layout, self._capacity = layout, capacity
         self.dtype = np.dtype(dtype)
-        self.length = 0
-        self._pending: list[Array] = []
-        self._n_pending = 0
-        self._array = create_array(group, name, capacity, width, dtype, layout)
-        self._unit = _unit_rows(self._array)
+        self._writer = UnitWriter(self._create(name))
 
     def append(self, rows: Array) -> None:
         """Append rows; they are cast to the array's type."""
-        if self._n_pending:
-            head = rows[: self._unit - self._n_pending]
-            self._hold(head)
-            rows = rows[len(head) :]
-            if self._n_pending == self._unit:
-                self._flush()
-        whole = len(rows) - len(rows) % self._unit
-        for start in range(0, whole, BATCH_UNITS * self._unit):
-            self._write(rows[start : min(start + BATCH_UNITS * self._unit, whole)])
-        if whole < len(rows):
-            self._hold(rows[whole:])
-
-    def _hold(self, rows: Array) -> None:
-        """Keep rows until they fill a unit: a copy, which does not hold on to their block."""
-        self._pending.append(rows.copy())
-        self._n_pending += len(rows)
-
-    def _flush(self) -> None:
-        if self._pending:
-            rows = np.concatenate([piece.astype(self.dtype) for piece in self._pending])
-            self._pending, self._n_pending = [], 0
-            self._write(rows)
-
-    def _write(self, rows: Array) -> None:
-        stop = self.length + len(rows)
-        self._array[self.length : stop] = rows.astype(self.dtype, copy=False)
-        self.length = stop
+        self._writer.append(rows)
 
     def widen(self, dtype: Any) -> None:
         """Change the type of what was written and of what follows; pending rows are kept."""
-        old, self.dtype = self._array, np.dtype(dtype)
-        if not self.length:
+        old, self.dtype = self._writer.array, np.dtype(dtype)
+        if not self._writer.position:
             del self._group[self._name]
-            self._array = self._create(self._name)
+            self._writer.array = self._create(self._name)
             return
         # Zarr cannot rename an array: the wider copy is made beside the old one, and brought back.
         beside = f"{self._name}-wider"
-        wider = self._create(beside)
-        self._copy(old, wider)
+        wider, length = self._create(beside), self._writer.position
+        copy_rows(old, wider, 0, length)
         del self._group[self._name]
-        self._array = self._create(self._name)
-        self._copy(wider, self._array)
+        self._writer.array = self._create(self._name)
+        copy_rows(wider, self._writer.array, 0, length)
         del self._group[beside]
 
     def _create(self, name: str) -> Any:
@@ -199,20 +220,24 @@ class Appender:
             self._group, name, self._capacity, self._width, self.dtype, self._layout
         )
 
-    def _copy(self, old: Any, new: Any) -> None:
-        for start in range(0, self.length, self._unit):
-            rows = slice(start, min(start + self._unit, self.length))
-            new[rows] = np.asarray(old[rows]).astype(self.dtype)
-
     def close(self) -> Any:
         """Write what is pending, cut the array to its length, and return it."""
-        self._flush()
-        if self.length != self._capacity:
-            self._array.resize((self.length, *self._array.shape[1:]))
-        return self._array
+        self._writer.flush()
+        array, length = self._writer.array, self._writer.position
+        if length != self._capacity:
+            array.resize((length, *array.shape[1:]))
+        return array
 
 
-def _unit_rows(array: Any) -> int:
+def copy_rows(old: Any, new: Any, start: int, stop: int) -> None:
+    """Copy rows of an array into another one, which may have another type, by whole units."""
+    unit = unit_rows(new)
+    for first in range(start, stop, unit):
+        rows = slice(first, min(first + unit, stop))
+        new[rows] = np.asarray(old[rows]).astype(new.dtype)
+
+
+def unit_rows(array: Any) -> int:
     """Return the rows that are written at once: those of a shard, or of a chunk."""
     pieces = getattr(array, "shards", None) or array.chunks or array.shape
     return max(1, int(pieces[0]))
