@@ -122,7 +122,7 @@ def _write(job: Job, target: Target) -> bool:
 
 def _widened(job: Job, target: Target, parts: tuple[Part, ...], dtype: np.dtype) -> Target:
     """Return the target with all values in a type that holds them."""
-    for_parts(set_beside, target, parts, job.label)
+    for_parts(set_beside, target, parts, label=job.label)
     wide = target.recreate(job.parent, dtype)
-    for_parts(bring_back, wide, parts, job.label)
+    for_parts(bring_back, wide, parts, label=job.label)
     return wide

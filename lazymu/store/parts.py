@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lazymu.errors import MissingFileError, explain
 from lazymu.store.arrays import Layout, UnitWriter, copy_rows, create_array, rows_of
 from lazymu.store.dtypes import index_dtype, narrowest, wider
-from lazymu.store.roots import missing
 from lazymu.store.writers import close_csr, close_dense
 from lazymu.typing import CSR, Array, Int64s
 
@@ -262,4 +262,6 @@ def _opened(location: str, path: str, token: str) -> Any:
         with zarr.config.set({"array.write_empty_chunks": True}):
             return zarr.open_array(location, path=path, mode="r+")
     except FileNotFoundError as error:
-        raise missing(f"{location}/{path}") from error
+        got, rule = repr(f"{location}/{path}"), "the process that is to write there does not find it"
+        fix = "write to a folder that all workers of the cluster share, or to a URL"
+        raise MissingFileError(explain("path", got, rule, fix)) from error

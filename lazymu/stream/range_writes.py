@@ -7,8 +7,11 @@ begin in it, so that sums take no pass of their own.
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +80,10 @@ def write_ranges(
     plan = range_plan(matrix, target)
     run = RangeRun(matrix, target, plan.bounds, _units(plan, target), uuid.uuid4().hex)
     enter_pass(label, plan)
-    with progress.reporting(run.token, label, plan.n_blocks, plan.n_values):
+    with (
+        progress.reporting(run.token, label, plan.n_blocks, plan.n_values),
+        _all_ended(target.token),
+    ):
         (written,) = compute([_chains(run, label)])
     if plan.n_blocks > plan.n_threads:
         return_freed()
@@ -125,18 +131,24 @@ def write_range(run: RangeRun, number: int, before: Written | None) -> Written:
 
     Nothing that it is given is changed, so that it may be run again.
     """
+    with _at_work(run.target.token):
+        written = _write_blocks(run, number)
+    return written if before is None else _merge(run, before, written)
+
+
+def _write_blocks(run: RangeRun, number: int) -> Written:
     reducer = SumsReducer(run.matrix.shape)
     sums, (own, _) = reducer.init(), run.own_rows(number)
     writer = PartWriter(run.target, *run.units[number : number + 2].tolist())
     for start, stop in run.blocks(number):
+        _check_wanted(run.target.token)
         X = run.matrix.load(start, stop)
         writer.append(X, start)
         first = max(start, own)
         sums = reducer.chunk(sums, Block(_rows_from(X, first - start), slice(first, stop)))
         progress.advance(run.token, X.nnz)
         del X  # else the block would be kept while the next one is made
-    written = Written(sums, (writer.close(),))
-    return written if before is None else _merge(run, before, written)
+    return Written(sums, (writer.close(),))
 
 
 def _rows_from(X: CSR, first: int) -> CSR:
@@ -155,9 +167,54 @@ def _merge(run: RangeRun, a: Written, b: Written) -> Written:
     return Written(sums, (*a.parts, *b.parts))
 
 
-def for_parts(
-    work: Callable[[Target, Part], None], target: Target, parts: tuple[Part, ...], label: str
-) -> None:
+Work = Callable[[Target, Part], None]
+
+
+def for_parts(work: Work, target: Target, parts: tuple[Part, ...], *, label: str) -> None:
     """Do something with the values that were written of each part, in tasks."""
     (shared,) = held([target])
-    compute([task(label, work, shared, part) for part in parts])
+    with _all_ended(target.token):
+        compute([task(label, _for_part, work, shared, part) for part in parts])
+
+
+def _for_part(work: Work, target: Target, part: Part) -> None:
+    with _at_work(target.token):
+        work(target, part)
+
+
+# --- after an error -------------------------------------------------------------------------------
+
+_tasks: Counter[str] = Counter()
+"""Tasks that are writing in this process, by the token of their target."""
+_unwanted: set[str] = set()
+_changed = threading.Condition()
+
+
+@contextmanager
+def _all_ended(token: str) -> Iterator[None]:
+    """On an error, wait for the tasks that still write: what they write is removed next."""
+    try:
+        yield
+    except BaseException:
+        with _changed:
+            _unwanted.add(token)
+            _changed.wait_for(lambda: not _tasks[token])
+        raise
+
+
+@contextmanager
+def _at_work(token: str) -> Iterator[None]:
+    with _changed:
+        _check_wanted(token)
+        _tasks[token] += 1
+    try:
+        yield
+    finally:
+        with _changed:
+            _tasks[token] -= 1
+            _changed.notify_all()
+
+
+def _check_wanted(token: str) -> None:
+    if token in _unwanted:
+        raise RuntimeError("another task has failed, so that this one is not wanted any more")
