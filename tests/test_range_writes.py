@@ -30,7 +30,7 @@ from lazymu.store.arrays import Layout
 from lazymu.store.parts import PartWriter, Target
 from lazymu.stream import LazyMatrix
 from lazymu.stream.ledger import recorded_passes
-from lazymu.stream.range_writes import RangeRun, range_plan, write_range, write_ranges
+from lazymu.stream.range_writes import RangeRun, range_plan, write_range
 from tests.conftest import REPOSITORY
 from tests.store_samples import assert_matrix, elements_of, peers, random_counts
 

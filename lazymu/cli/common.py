@@ -48,6 +48,8 @@ _SHARED: dict[str, tuple[Any, Any]] = {
 _FLAGS = {
     "pass overwrite=True": "pass --overwrite",
     "set lazymu.settings.memory_limit to": "pass --memory with",
+    'pass index_unique="-"': "pass --index-unique=-",
+    'pass join="outer"': "pass --join outer",
 }
 
 

@@ -105,7 +105,7 @@ class Target:
             return COPIES * n * self.width * self.widest.itemsize
         return COPIES * n * (self.widest.itemsize + self.index_dtype.itemsize)
 
-    # --- arrays, by their names in the group ---------------------------------------------------------------------
+    # --- arrays, by their names in the group -----------------------------------------------------
 
     @property
     def values(self) -> str:
@@ -121,7 +121,7 @@ class Target:
     def indices(self) -> str:
         return f"{self.name}/indices"
 
-    # --- the caller's part -------------------------------------------------------------------
+    # --- what the caller does --------------------------------------------------------------------
 
     def create(self, group: Any) -> None:
         """Create the arrays in their group."""
@@ -262,6 +262,9 @@ def _opened(location: str, path: str, token: str) -> Any:
         with zarr.config.set({"array.write_empty_chunks": True}):
             return zarr.open_array(location, path=path, mode="r+")
     except FileNotFoundError as error:
-        got, rule = repr(f"{location}/{path}"), "the process that is to write there does not find it"
+        got, rule = (
+            repr(f"{location}/{path}"),
+            "the process that is to write there does not find it",
+        )
         fix = "write to a folder that all workers of the cluster share, or to a URL"
         raise MissingFileError(explain("path", got, rule, fix)) from error

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class RangeRun(NamedTuple):
             start -= 1  # it begins in the range before and reaches into this one
         inner = self.bounds[(self.bounds > start) & (self.bounds < stop)].tolist()
         edges = [start, *inner, stop]
-        return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+        return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
 class Written(NamedTuple):
