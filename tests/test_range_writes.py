@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -433,13 +433,12 @@ def joined(samples: list[Path], out: Path, join: Any) -> None:
 
 @pytest.mark.parametrize("join", ["inner", "outer"])
 def test_concat__of_files_by_tasks_is_as_by_one_writer(
-    samples: list[Path], tmp_path: Path, join: Any
+    samples: list[Path], tmp_path: Path, join: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Of genes that not all files have, those of the others are dropped: one writer appends.
-    how = tasks_only() if join == "outer" else nullcontext()
-    with small_blocks(100), how, recorded_passes() as passes:
+    # Cell Ranger's files hold both modalities in one matrix: lengths of rows have to be counted.
+    monkeypatch.setattr("lazymu.io.matrix_ranges.counting_pays", lambda: True)
+    with small_blocks(100), tasks_only():
         joined(samples, tmp_path / "a.zarr", join)
-    assert len(passes) == 2
     with one_writer():
         joined(samples, tmp_path / "b.zarr", join)
     assert_same_files(tmp_path / "a.zarr", tmp_path / "b.zarr")
