@@ -235,6 +235,19 @@ def test_convert__by_feature_of_one_modality_by_name(h5mu: Path, tmp_path: Path)
     assert sentence in failed("convert", f"{h5mu}/rna", tmp_path / "a.zarr", "--by-feature", "rna")
 
 
+def test_concat__joins_files_of_any_formats(h5mu: Path, tmp_path: Path) -> None:
+    store, out = tmp_path / "m.zarr", tmp_path / "all.zarr"
+    done("convert", h5mu, store)
+    assert "pass --index-unique=- to append" in failed("concat", h5mu, store, out)
+    assert done("concat", h5mu, store, out, "--index-unique=-").strip() == str(out)
+    found, expected = lazymu.read(out), lazymu.concat([h5mu, store], index_unique="-")
+    assert found.obs["sample"].tolist() == expected.obs["sample"].tolist()
+    for name in expected.mod:
+        assert (found[name].X.to_memory() != expected[name].X.to_memory()).nnz == 0
+        assert found[name].obs_names.equals(expected[name].obs_names)
+    assert "pass --overwrite" in failed("concat", h5mu, store, out, "--index-unique=-")
+
+
 def test_info__axes_chunks_sizes_and_blocks(ran: tuple[Path, str]) -> None:
     stored = lazymu.read(ran[0])
     text = done("info", ran[0], "--memory", "500MB", "--threads", "1")

@@ -51,6 +51,8 @@ _FLAGS = {
     "pass storage_options={'anon': True}": "set AWS_SKIP_SIGNATURE=true",
     "the profile in ~/.aws, or storage_options": "or the profile in ~/.aws (AWS_PROFILE)",
     ", or pass storage_options": " in the environment",
+    'pass index_unique="-"': "pass --index-unique=-",
+    'pass join="outer"': "pass --join outer",
 }
 
 
