@@ -26,7 +26,7 @@ class LazyMuError(ValueError):
         return str(self.args[0]) if self.args else ""
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        # Dask sends errors by tblib, which fails on two bases where only one pickles in its own way.
+        # Dask sends errors by tblib, which else fails on those that are an OSError, too.
         return type(self), self.args
 
 

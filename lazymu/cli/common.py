@@ -53,6 +53,9 @@ _FLAGS = {
     ", or pass storage_options": " in the environment",
     'pass index_unique="-"': "pass --index-unique=-",
     'pass join="outer"': "pass --join outer",
+    "pass as many different keys": "pass --key once for each",
+    "pass another label, or label=None to keep the column": "pass another --label",
+    "pass the modality of each, as mdata[name]": "name the modality of each, as in a.zarr/mod/rna",
 }
 
 

@@ -1,4 +1,4 @@
-"""`lazymu concat`: the cells of several files as one store."""
+"""`lazymu concat`: the cells of several samples as one store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 import lazymu
 from lazymu.cli.common import command
 from lazymu.cli.progress import ProgressDisplay
+from lazymu.store.locations import redacted
 
 
 class Join(StrEnum):
@@ -22,18 +23,35 @@ class Join(StrEnum):
 @command
 def concat(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SRC...", help="Files of any known formats, mixed.")
+        list[str],
+        typer.Argument(
+            metavar="SRC...", help="A file for each sample, of any known formats, or URLs."
+        ),
     ],
-    target: Annotated[str, typer.Argument(metavar="DST", help=".zarr, .h5mu or .h5ad to write.")],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help=".zarr (or its URL), .h5mu or .h5ad to write.")
+    ],
     join: Annotated[
-        Join, typer.Option("--join", help="Keep the features that all files have, or any has.")
+        Join, typer.Option("--join", help="Keep the features that all samples have, or any has.")
     ] = Join.INNER,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="NAME",
+            help="Name of a sample, once for each SRC in their order; 0, 1, ... if not given.",
+        ),
+    ] = None,
     label: Annotated[
-        str, typer.Option("--label", help="Column of obs for the number of a cell's file, from 0.")
+        str, typer.Option("--label", help="Column of obs that says which sample a cell is from.")
     ] = "sample",
     index_unique: Annotated[
         str | None,
-        typer.Option("--index-unique", help="Append this and the file's number to cells' names."),
+        typer.Option(
+            "--index-unique",
+            metavar="TEXT",
+            help="Append this and the sample's name to the names of its cells.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DST.")] = False,
 ) -> None:
@@ -43,9 +61,10 @@ def concat(
         lazymu.concat(
             sources,
             join=join.value,
+            keys=keys,
             label=label,
             index_unique=index_unique,
             out=target,
             overwrite=overwrite,
         )
-    typer.echo(target)
+    typer.echo(redacted(target))
