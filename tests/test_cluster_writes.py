@@ -10,18 +10,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import dask
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import lazymu
 from lazymu.errors import MissingFileError
 from lazymu.io import convert, open_elements, write_elements
+from lazymu.io.mtx_source import MtxSource
+from lazymu.store.transpose import TransposedSource
 from tests.cluster import Cluster, running
 from tests.conftest import REPOSITORY
 from tests.object_server import BUCKET, serving
-from tests.store_samples import elements_of, files_of, random_counts
+from tests.store_samples import elements_of, files_of, peers, random_counts
 from tests.test_cluster_faults import SABOTEUR
+from tests.test_io_tenx import write_mtx
 from tests.test_range_writes import (
     assert_same_files,
     assert_written_over,
@@ -79,6 +85,28 @@ def test_import_of_files__is_as_by_one_writer(
     with dask.config.set(scheduler="threads"):
         joined(samples, tmp_path / "b.zarr", join)
     assert_same_files(tmp_path / "a.zarr", tmp_path / "b.zarr")
+
+
+def test_import_of_files__text_is_parsed_in_a_task_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orders: Path
+) -> None:
+    """Also files by column; a worker dies on the way."""
+    parts = [random_counts(100 + 20 * n, 12, seed=n) for n in range(3)]
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "c.h5ad"]
+    for path, X in zip(paths[:2], parts, strict=False):
+        write_mtx(path, X)
+        lines = [f"{n}\tgene{n}\tGene Expression\n" for n in range(12)]
+        (path / "features.tsv").write_text("".join(lines))
+    with peers():
+        var = pd.DataFrame(index=[f"gene{n}" for n in range(12)])
+        ad.AnnData(sp.csc_matrix(parts[2]), var=var).write_h5ad(paths[2])
+    monkeypatch.setattr(MtxSource, "convert", None)
+    monkeypatch.setattr(TransposedSource, "convert", None)
+    (orders / "kill-convert").touch()
+    samples = [*(lazymu.read(path)["rna"] for path in paths[:2]), lazymu.read(paths[2])]
+    found = lazymu.concat(samples, index_unique="-", out=tmp_path / "all.zarr")
+    (orders / "killed-convert").unlink()
+    assert (found.X.to_memory() != sp.vstack(parts)).nnz == 0
 
 
 @pytest.mark.usefixtures("killed")
@@ -152,6 +180,7 @@ import os, signal, sys
 from distributed import Client
 import lazymu
 from lazymu.stream.progress import watching
+from tests.test_io_tenx import write_mtx
 from tests.test_range_writes import joined, small_blocks
 
 def die(tick):

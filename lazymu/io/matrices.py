@@ -17,6 +17,7 @@ from lazymu.store.roots import Place
 from lazymu.store.sources import Origin
 from lazymu.store.transpose import swap_axes
 from lazymu.store.writers import CSRWriter, DenseWriter, MatrixWriter, write_all
+from lazymu.stream.conversions import convert_by_tasks
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.passes import iterate_blocks
 from lazymu.stream.reducers import Block
@@ -94,6 +95,7 @@ def run_jobs(jobs: Sequence[Job]) -> None:
     A matrix that stands in a lazymu store already, whole and in the same layout, is not read: its
     files are copied.
     """
+    convert_by_tasks(job.matrix for job in jobs)
     pending = [job for job in jobs if not _reuse(job)]
     while pending:
         first = pending[0]
