@@ -25,6 +25,10 @@ class LazyMuError(ValueError):
         # KeyError, a second base of some subclasses, would show the repr of the message.
         return str(self.args[0]) if self.args else ""
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        # Dask sends errors by tblib, which else fails on those that are an OSError, too.
+        return type(self), self.args
+
 
 class ArgumentError(LazyMuError):
     """An argument has a value that the function cannot take."""

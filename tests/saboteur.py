@@ -17,6 +17,8 @@ from typing import Any
 TARGETS = {
     "block": "lazymu.stream.folds:Part.block",
     "merge": "lazymu.stream.folds:combine",
+    "convert": "lazymu.store.converted:Conversion.run",
+    "write": "lazymu.store.parts:RangeWriter.append",
     "ask": "lazymu.graph.sharded:scan",
     "join": "lazymu.graph.sharded:merge",
 }

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
@@ -26,6 +27,15 @@ def peers() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def files_of(store: Path) -> dict[str, bytes]:
+    """Return what each file of a store holds."""
+    return {
+        str(path.relative_to(store)): path.read_bytes()
+        for path in store.rglob("*")
+        if path.is_file()
+    }
 
 
 def random_counts(n_obs: int, n_vars: int, *, density: float = 0.2, seed: int = 0) -> sp.csr_matrix:

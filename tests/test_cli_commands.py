@@ -235,6 +235,50 @@ def test_convert__by_feature_of_one_modality_by_name(h5mu: Path, tmp_path: Path)
     assert sentence in failed("convert", f"{h5mu}/rna", tmp_path / "a.zarr", "--by-feature", "rna")
 
 
+def test_concat__joins_files_of_any_formats(h5mu: Path, tmp_path: Path) -> None:
+    """One pass for each modality, over as many values as the files have."""
+    store, out = tmp_path / "m.zarr", tmp_path / "all.zarr"
+    done("convert", h5mu, store)
+    arguments = ("--index-unique=-", "--key", "a", "--key", "b")
+    with recorded_passes() as passes:
+        assert done("concat", h5mu, store, out, *arguments).strip() == str(out)
+    found = lazymu.read(out)
+    expected = lazymu.concat({"a": h5mu, "b": store}, index_unique="-")
+    assert [entry.label for entry in passes] == ["write rna", "write atac"]
+    for entry, name in zip(passes, expected.mod, strict=True):
+        assert entry.n_values == 2 * lazymu.read(store)[name].X.source.indptr[-1]
+        assert (found[name].X.to_memory() != expected[name].X.to_memory()).nnz == 0
+        assert found[name].obs_names.equals(expected[name].obs_names)
+    assert found.obs["sample"].tolist() == expected.obs["sample"].tolist()
+    assert set(found.obs["sample"]) == {"a", "b"}
+    assert "pass --overwrite" in failed("concat", h5mu, store, out, *arguments)
+
+
+def test_concat__features_of_all_samples_or_of_any(h5mu: Path, tmp_path: Path) -> None:
+    genes, out = tmp_path / "genes.zarr", tmp_path / "all.zarr"
+    rna = lazymu.read(h5mu)["rna"]
+    rna[:, 5:].write(genes)
+    sources = (f"{h5mu}/rna", genes)
+    done("concat", *sources, out, "--index-unique=-", "--label", "run")
+    assert lazymu.read(out).shape == (2 * rna.n_obs, rna.n_vars - 5)
+    assert set(lazymu.read(out).obs["run"]) == {"0", "1"}
+    done("concat", *sources, out, "--index-unique=-", "--join", "outer", "--overwrite")
+    assert lazymu.read(out).shape == (2 * rna.n_obs, rna.n_vars)
+
+
+def test_concat__errors_name_options(h5mu: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all.zarr"
+    assert "pass --index-unique=- to append" in failed("concat", h5mu, h5mu, out)
+    assert "pass --key once for each" in failed("concat", h5mu, h5mu, out, "--key", "a")
+    mixed = failed("concat", h5mu, f"{h5mu}/rna", out)
+    assert "name the modality of each, as in a.zarr/mod/rna" in mixed
+    labelled = tmp_path / "labelled.zarr"
+    done("concat", h5mu, labelled)
+    assert "pass another --label" in failed("concat", labelled, out)
+    assert "no such file" in failed("concat", h5mu, tmp_path / "absent.zarr", out)
+    assert not out.exists()
+
+
 def test_info__axes_chunks_sizes_and_blocks(ran: tuple[Path, str]) -> None:
     stored = lazymu.read(ran[0])
     text = done("info", ran[0], "--memory", "500MB", "--threads", "1")

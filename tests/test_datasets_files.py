@@ -22,6 +22,7 @@ from lazymu.errors import ArgumentError, StoreExistsError, UnknownFormatError
 from lazymu.settings import settings
 from lazymu.store.replace import remove
 from lazymu.stream.plan import plan_blocks
+from tests.store_samples import files_of
 
 pytestmark = [
     # anndata 0.13 and mudata 0.4 use what pandas 3 has deprecated.
@@ -146,14 +147,6 @@ def test_simulate__store_holds_what_the_file_holds(h5mu: Path, tmp_path: Path) -
         np.testing.assert_array_equal(sums.total, np.asarray(expected.sum(axis=1)).ravel())
     pd.testing.assert_frame_equal(store.obs, file.obs)
     assert {"cell_type", "batch"} <= set(store.obs)
-
-
-def files_of(store: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(store)): path.read_bytes()
-        for path in store.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".h5mu", ".h5"])

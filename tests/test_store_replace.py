@@ -102,11 +102,13 @@ def test_replacing__removes_what_a_killed_process_left(tmp_path: Path) -> None:
     folder.mkdir()
     host = socket.gethostname()
     store(folder / f"writing-{host}-{done.stdout.strip()}-0a", "half")
-    store(folder / f"writing-{host}-{os.getpid()}-0b", "another thread's")
+    store(folder / f"writing-{host}-{os.getpid()}-0b", "what a task wrote after its pass failed")
     store(folder / "writing-elsewhere-1-0c", "another machine's")
-    with replacing(tmp_path / "a.zarr", overwrite=True) as temporary:
-        store(temporary, "new")
-    assert names(folder) == ["writing-elsewhere-1-0c", f"writing-{host}-{os.getpid()}-0b"]
+    with replacing(tmp_path / "a.zarr", overwrite=True) as others:
+        store(others, "another thread's")
+        with replacing(tmp_path / "a.zarr", overwrite=True) as temporary:
+            store(temporary, "new")
+        assert names(folder) == ["writing-elsewhere-1-0c", others.name]
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])

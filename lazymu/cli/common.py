@@ -54,6 +54,11 @@ _FLAGS = {
     "pass storage_options={'anon': True}": "set AWS_SKIP_SIGNATURE=true",
     "the profile in ~/.aws, or storage_options": "or the profile in ~/.aws (AWS_PROFILE)",
     ", or pass storage_options": " in the environment",
+    'pass index_unique="-"': "pass --index-unique=-",
+    'pass join="outer"': "pass --join outer",
+    "pass as many different keys": "pass --key once for each",
+    "pass another label, or label=None to keep the column": "pass another --label",
+    "pass the modality of each, as mdata[name]": "name the modality of each, as in a.zarr/mod/rna",
 }
 
 

@@ -9,6 +9,7 @@ import typer
 
 import lazymu
 from lazymu.cli.common import INTERRUPTED
+from lazymu.cli.concat import concat
 from lazymu.cli.convert import convert
 from lazymu.cli.demo import demo
 from lazymu.cli.export import export
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, info, run, report, plot, export, simulate, demo):
+for command in (convert, concat, info, run, report, plot, export, simulate, demo):
     app.command()(command)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lazymu.io.sampling import sample
+from lazymu.io.matrix_ranges import write_by_tasks
+from lazymu.io.sampling import Sample, sample
 from lazymu.store.arrays import Layout
 from lazymu.store.reuse import can_reuse, reuse
 from lazymu.store.roots import Place
 from lazymu.store.sources import Origin
 from lazymu.store.transpose import swap_axes
 from lazymu.store.writers import CSRWriter, DenseWriter, MatrixWriter, write_all
-from lazymu.stream.columns import ColumnPicker
+from lazymu.stream.conversions import convert_by_tasks
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.passes import iterate_blocks
 from lazymu.stream.reducers import Block
@@ -48,6 +50,16 @@ class Job:
     def node(self) -> Any:
         """What was written."""
         return self.parent[self.name]
+
+    @cached_property
+    def seen(self) -> Sample:
+        """What some rows of it are like."""
+        return sample(self.matrix)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is stored dense where no other encoding is to be restored."""
+        return self.seen.density > DENSE_FROM
 
 
 def origin_of(matrix: LazyMatrix) -> tuple[Origin, tuple[Step, ...]]:
@@ -83,15 +95,17 @@ def run_jobs(jobs: Sequence[Job]) -> None:
     A matrix that stands in a lazymu store already, whole and in the same layout, is not read: its
     files are copied.
     """
+    convert_by_tasks(job.matrix for job in jobs)
     pending = [job for job in jobs if not _reuse(job)]
     while pending:
         first = pending[0]
         together = [job for job in pending if _share_rows(first, job)]
         pending = [job for job in pending if job not in together]
-        if len(together) == 1:
-            _run_one(first)
-        else:
+        together = write_by_tasks(together)
+        if len(together) > 1:
             _run_together(together)
+        elif together:
+            _run_one(together[0])
 
 
 def _reuse(job: Job) -> bool:
@@ -155,7 +169,7 @@ def _run_together(jobs: Sequence[Job]) -> None:
     writers = [_open_writer(job) for job in jobs]
     reducers = [SumsReducer(job.matrix.shape) for job in jobs]
     states = [reducer.init() for reducer in reducers]
-    pickers = [_picker(job.matrix) for job in jobs]
+    pickers = [job.matrix.column_picker for job in jobs]
     first = jobs[0].matrix
     label = " and ".join(job.label for job in jobs)
     held = sum(writer.held_bytes for writer in writers)
@@ -168,10 +182,6 @@ def _run_together(jobs: Sequence[Job]) -> None:
     for job, writer, reducer, state in zip(jobs, writers, reducers, states, strict=True):
         writer.close()
         job.sums = reducer.finalize(state)
-
-
-def _picker(matrix: LazyMatrix) -> ColumnPicker | None:
-    return None if matrix.cols is None else ColumnPicker(matrix.cols, matrix.source.shape[1])
 
 
 # --- how a matrix is stored -----------------------------------------------------------------------
@@ -205,8 +215,8 @@ def _smallest_writer(job: Job) -> MatrixWriter:
     """Return a writer in the smallest type, dense where most values are not 0."""
     matrix, layout = job.matrix, job.layout
     n_obs, n_vars = matrix.shape
-    seen = sample(matrix)
-    if seen.density > DENSE_FROM:
+    seen = job.seen
+    if job.is_dense:
         return DenseWriter(
             job.parent,
             job.name,

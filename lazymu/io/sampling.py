@@ -19,6 +19,8 @@ class Sample(NamedTuple):
     density: float
     dtype: np.dtype[Any]
     """Narrowest type that holds the values seen."""
+    whole_rows: bool
+    """Whether rows have as many values as their source says: none dropped, no zeros stored."""
 
 
 def sample(matrix: LazyMatrix) -> Sample:
@@ -32,12 +34,13 @@ def sample(matrix: LazyMatrix) -> Sample:
     if offsets[-1] > N_RUNS * RUN_VALUES:
         starts = np.linspace(0, n_obs, N_RUNS, endpoint=False).astype(int).tolist()
     room = N_RUNS * RUN_VALUES // len(starts)
-    n_seen, n_values, dtype = 0, 0, UNSIGNED[0]
+    n_seen, n_values, n_stored, dtype = 0, 0, 0, UNSIGNED[0]
     for start in starts:
         last = int(np.searchsorted(offsets, offsets[start] + room, side="right")) - 1
         stop = min(max(start + 1, last), n_obs)
         if stop > start:
             X = matrix.load(start, stop)
             n_seen, n_values = n_seen + stop - start, n_values + X.nnz
+            n_stored += int(offsets[stop] - offsets[start])
             dtype = wider(dtype, narrowest(X.data))
-    return Sample(n_values / max(n_seen * n_vars, 1), dtype)
+    return Sample(n_values / max(n_seen * n_vars, 1), dtype, n_values == n_stored)

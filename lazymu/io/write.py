@@ -96,6 +96,11 @@ def write_elements(
     of the old store are removed then; who still reads it is told by lazymu that they are gone, and
     by other tools is given fill values. With ``zarr_format=2`` the old store is removed first. What
     a killed write leaves, the next one removes. Two writes to one URL at a time are not kept apart.
+
+    With a Dask client active, a ``.zarr`` store is written by the workers, each task its own chunks
+    or shards; they must see source and target. A further pass counts the values of rows where these
+    are not known, and another one follows where a sample did not show the type of all values.
+    Matrices in memory and HDF5 files are written by this process.
     """
     target = str(path)
     if X not in (None, "counts", "normalized"):

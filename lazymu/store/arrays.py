@@ -50,10 +50,15 @@ class Layout:
             raise ArgumentError(explain("shards", shards, rule, fix))
 
 
-def held_bytes(*arrays: Appender) -> int:
-    """Return what shards take in memory: one of each array, and the largest as it is written."""
-    shards = [array.shard_bytes for array in arrays]
-    return sum(shards) + (SHARD_COPIES - 1) * max(shards)
+def held_bytes(*units: int) -> int:
+    """Return what a chunk or shard of each array takes, and the largest as it is written.
+
+    Parameters
+    ----------
+    units
+        Bytes of a unit of each array.
+    """
+    return sum(units) + (SHARD_COPIES - 1) * max(units)
 
 
 def is_h5(group: Any) -> bool:
@@ -128,6 +133,57 @@ def blosc(zarr_format: int, itemsize: int) -> Any:
     return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=itemsize)
 
 
+class UnitWriter:
+    """Rows written one after the other into an array that is there, by whole chunks or shards.
+
+    Parameters
+    ----------
+    array
+        The array, of HDF5 or Zarr; it may be exchanged for one of the same chunks and shards.
+    start
+        Row at which a chunk or shard begins, and what is written.
+    """
+
+    def __init__(self, array: Any, start: int = 0) -> None:
+        self.array, self.position = array, start
+        self._pending: list[Array] = []
+        self._n_pending = 0
+        self._unit = unit_rows(array)
+        sharded = getattr(array, "shards", None) is not None
+        self._batch = self._unit * (1 if sharded else BATCH_CHUNKS)
+
+    def append(self, rows: Array) -> None:
+        """Write the next rows; they are cast to the array's type."""
+        if self._n_pending:
+            head = rows[: self._unit - self._n_pending]
+            self._hold(head)
+            rows = rows[len(head) :]
+            if self._n_pending == self._unit:
+                self.flush()
+        whole = len(rows) - len(rows) % self._unit
+        for start in range(0, whole, self._batch):
+            self._write(rows[start : min(start + self._batch, whole)])
+        if whole < len(rows):
+            self._hold(rows[whole:])
+
+    def _hold(self, rows: Array) -> None:
+        """Keep rows until they fill a unit: a copy, which does not hold on to their block."""
+        self._pending.append(rows.copy())
+        self._n_pending += len(rows)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending:
+            rows = np.concatenate(self._pending, dtype=self.array.dtype, casting="unsafe")
+            self._pending, self._n_pending = [], 0
+            self._write(rows)
+
+    def _write(self, rows: Array) -> None:
+        stop = self.position + len(rows)
+        self.array[self.position : stop] = rows.astype(self.array.dtype, copy=False)
+        self.position = stop
+
+
 class Appender:
     """An array on disk that rows are appended to; whole chunks or shards are written at once.
 
@@ -151,64 +207,31 @@ class Appender:
         self._group, self._name, self._width = group, name, width
         self._layout, self._capacity = layout, capacity
         self.dtype = np.dtype(dtype)
-        self.length = 0
-        self._pending: list[Array] = []
-        self._n_pending = 0
-        self._array = create_array(group, name, capacity, width, dtype, layout)
-        self._unit = _unit_rows(self._array)
-        self._batch = self._unit * (BATCH_CHUNKS if layout.shard_values is None else 1)
+        self._writer = UnitWriter(self._create(name))
 
     @property
     def shard_bytes(self) -> int:
         """Bytes of a shard's values, which are held until it is full; 0 without shards."""
-        if self._layout.shard_values is None:
-            return 0
-        return int(self._unit * (self._width or 1) * self.dtype.itemsize)
+        return 0 if self._layout.shard_values is None else unit_bytes(self._writer.array)
 
     def append(self, rows: Array) -> None:
         """Append rows; they are cast to the array's type."""
-        if self._n_pending:
-            head = rows[: self._unit - self._n_pending]
-            self._hold(head)
-            rows = rows[len(head) :]
-            if self._n_pending == self._unit:
-                self._flush()
-        whole = len(rows) - len(rows) % self._unit
-        for start in range(0, whole, self._batch):
-            self._write(rows[start : min(start + self._batch, whole)])
-        if whole < len(rows):
-            self._hold(rows[whole:])
-
-    def _hold(self, rows: Array) -> None:
-        """Keep rows until they fill a unit: a copy, which does not hold on to their block."""
-        self._pending.append(rows.copy())
-        self._n_pending += len(rows)
-
-    def _flush(self) -> None:
-        if self._pending:
-            rows = np.concatenate(self._pending, dtype=self.dtype, casting="unsafe")
-            self._pending, self._n_pending = [], 0
-            self._write(rows)
-
-    def _write(self, rows: Array) -> None:
-        stop = self.length + len(rows)
-        self._array[self.length : stop] = rows.astype(self.dtype, copy=False)
-        self.length = stop
+        self._writer.append(rows)
 
     def widen(self, dtype: Any) -> None:
         """Change the type of what was written and of what follows; pending rows are kept."""
-        old, self.dtype = self._array, np.dtype(dtype)
-        if not self.length:
+        old, self.dtype = self._writer.array, np.dtype(dtype)
+        if not self._writer.position:
             del self._group[self._name]
-            self._array = self._create(self._name)
+            self._writer.array = self._create(self._name)
             return
         # Zarr cannot rename an array: the wider copy is made beside the old one, and brought back.
         beside = f"{self._name}-wider"
         wider = self._create(beside)
         self._copy(old, wider)
         del self._group[self._name]
-        self._array = self._create(self._name)
-        self._copy(wider, self._array)
+        self._writer.array = self._create(self._name)
+        self._copy(wider, self._writer.array)
         del self._group[beside]
 
     def _create(self, name: str) -> Any:
@@ -217,19 +240,27 @@ class Appender:
         )
 
     def _copy(self, old: Any, new: Any) -> None:
-        for start in range(0, self.length, self._unit):
-            rows = slice(start, min(start + self._unit, self.length))
+        unit, length = unit_rows(new), self._writer.position
+        for start in range(0, length, unit):
+            rows = slice(start, min(start + unit, length))
             new[rows] = np.asarray(old[rows]).astype(self.dtype)
 
     def close(self) -> Any:
         """Write what is pending, cut the array to its length, and return it."""
-        self._flush()
-        if self.length != self._capacity:
-            self._array.resize((self.length, *self._array.shape[1:]))
-        return self._array
+        self._writer.flush()
+        array, length = self._writer.array, self._writer.position
+        if length != self._capacity:
+            array.resize((length, *array.shape[1:]))
+        return array
 
 
-def _unit_rows(array: Any) -> int:
+def unit_rows(array: Any) -> int:
     """Return the rows that are written at once: those of a shard, or of a chunk."""
     pieces = getattr(array, "shards", None) or array.chunks or array.shape
     return max(1, int(pieces[0]))
+
+
+def unit_bytes(array: Any) -> int:
+    """Return the bytes of a chunk or shard of whole rows."""
+    width = int(np.prod(array.shape[1:], dtype=np.int64))
+    return unit_rows(array) * width * int(array.dtype.itemsize)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lazymu.errors import MissingFileError, explain
+from lazymu.settings import settings
 from lazymu.store.arrays import Layout
 from lazymu.store.roots import StoredArray, ZarrRoot
 from lazymu.store.sources import CSRSource, MatrixSource, Origin, window
@@ -58,10 +60,23 @@ class ConvertedSource(ABC):
         """Return the rows as they stand in the temporary folder, written there once."""
         with self._lock:
             if self._rows is None:
-                folder = tempfile.mkdtemp(prefix="lazymu-")
-                weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-                self._rows = self.convert(folder)
+                self._rows = self.convert(self.new_folder())
         return self._rows
+
+    def new_folder(self) -> str:
+        """Return a temporary folder that goes with the source."""
+        folder = tempfile.mkdtemp(prefix="lazymu-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the rows stand in a temporary folder."""
+        return self._rows is not None
+
+    def take(self, rows: MatrixSource) -> None:
+        """Take rows that another process has converted into a folder of this source."""
+        self._rows = rows
 
     @property
     def indptr(self) -> Int64s:
@@ -77,3 +92,46 @@ class ConvertedSource(ABC):
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle as the converted rows: another process reads the same temporary folder."""
         return self.prepare().__reduce__()
+
+
+class Conversion:
+    """The conversion of a source by another process: pickled, it is as yet to be done.
+
+    Parameters
+    ----------
+    source
+        What is converted.
+    folder
+        Folder of the source, to which each attempt writes under a name of its own.
+    memory_limit
+        Bytes that the process may take.
+    """
+
+    def __init__(self, source: ConvertedSource, folder: str, memory_limit: int) -> None:
+        self._source, self._folder, self._memory_limit = source, folder, memory_limit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept = {name: of for name, of in vars(self._source).items() if name not in _OF_PROCESS}
+        return _pending, (type(self._source), kept, self._folder, self._memory_limit)
+
+    def run(self) -> MatrixSource:
+        """Return the converted rows."""
+        if not Path(self._folder).is_dir():
+            got, rule = repr(self._folder), "a worker of the cluster does not find it"
+            fix = "set TMPDIR to a folder that all workers share, or convert the file first"
+            raise MissingFileError(explain("TMPDIR", got, rule, fix))
+        with _converting, settings.override(memory_limit=self._memory_limit):
+            return self._source.convert(tempfile.mkdtemp(dir=self._folder))
+
+
+_OF_PROCESS = ("_lock", "_rows")
+_converting = threading.Lock()
+"""Settings are a process's: one conversion at a time has its limit."""
+
+
+def _pending(
+    kind: type[ConvertedSource], kept: dict[str, Any], folder: str, memory_limit: int
+) -> Conversion:
+    source = kind.__new__(kind)
+    vars(source).update(kept, _lock=threading.Lock(), _rows=None)
+    return Conversion(source, folder, memory_limit)

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lazymu.errors import ArgumentError, LazyMuError, StoreExistsError, explain
@@ -67,7 +68,7 @@ def writing(
     keys = _keys(target, location)
     _check(keys, url, overwrite=overwrite)
     flat = zarr_format == 3 and _next_is_flat(target, keys, location)
-    store = WritingStore(target, location, flat=bool(flat))
+    store = WritingStore(url, options, flat=bool(flat))
     _delete(target, location, _in_the_way(keys, flat=flat))
     _put(target, location, {MARKER: b"{}"})
     try:
@@ -75,7 +76,7 @@ def writing(
         store.publish()
     except BaseException:
         with suppress(LazyMuError):
-            _delete(target, location, [*store.placed.values(), MARKER])
+            _delete(target, location, store.left())
         raise
     kept = {*store.placed.values(), *store.documents}
     _delete(target, location, [key for key in _keys(target, location) if key not in kept])
@@ -121,16 +122,22 @@ def _in_the_way(keys: list[str], *, flat: bool | None) -> list[str]:
 class WritingStore(RemoteStore):
     """The objects of a store that is being written; its metadata are in memory.
 
+    Pickled, it is a store to put chunks into; only that of the writing process knows of all.
+
     Parameters
     ----------
-    store, location
-        As of a :class:`RemoteStore`.
+    url, options
+        As of :func:`~lazymu.store.remote.connect`.
     flat
         Give chunks flat keys.
     """
 
-    def __init__(self, store: Any, location: str = "", *, flat: bool = False) -> None:
-        super().__init__(store, location)
+    def __init__(
+        self, url: str, options: Mapping[str, Any] | None = None, *, flat: bool = False
+    ) -> None:
+        super().__init__(connect(url, options), url)
+        self._origin = (url, options)
+        self._expects = False
         self.documents: dict[str, Buffer] = {}
         self.placed: dict[str, str] = {}
         """Keys of chunks as Zarr asks for them, and as they are."""
@@ -172,6 +179,21 @@ class WritingStore(RemoteStore):
         except FileNotFoundError:  # of the bucket
             raise no_store(self.location) from None
         self.placed[key] = self._place(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(WritingStore, flat=self.flat), self._origin)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Take it that chunks are there, which other processes will write."""
+        self.placed.update((key, self._place(key)) for key in keys)
+        self._expects = True
+
+    def left(self) -> list[str]:
+        """Return what a failed write leaves; the marker stays where tasks may still write."""
+        if not self._expects:
+            return [*self.placed.values(), MARKER]
+        there = set(_keys(self.store, self.location))
+        return [key for key in self.placed.values() if key in there]
 
     async def exists(self, key: str) -> bool:
         return key in self.documents or key in self.placed

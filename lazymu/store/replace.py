@@ -18,6 +18,10 @@ from lazymu.store.roots import live_roots
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 
+_writing: set[Path] = set()
+_kept: set[Path] = set()
+"""Temporary paths of this process that are being written, and that are still read."""
+
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
@@ -38,6 +42,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     temporary = folder / f"writing-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    _writing.add(temporary)
     try:
         yield temporary
         _put(temporary, path)
@@ -45,6 +50,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         remove(temporary)
         raise
     finally:
+        _writing.discard(temporary)
         remove_if_empty(folder)
 
 
@@ -93,11 +99,13 @@ class Kept:
     """A replaced file that is still read; it goes with its last reader, or at exit."""
 
     def __init__(self, path: Path) -> None:
+        _kept.add(path)
         weakref.finalize(self, _remove_kept, path)
 
 
 def _remove_kept(path: Path) -> None:
     remove(path)
+    _kept.discard(path)
     remove_if_empty(path.parent)
 
 
@@ -116,10 +124,14 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what writes left there whose process, on this machine, is gone."""
+    """Remove what writes left there whose process, on this machine, is gone.
+
+    Of this process's own, what failed may be back: a worker of a cluster went on with its task.
+    """
     for path in folder.glob(f"writing-{socket.gethostname()}-*"):
         pid = path.name.split("-")[-2]
-        if pid.isdigit() and not is_running(int(pid)):
+        own = pid == str(os.getpid()) and path not in _writing and path not in _kept
+        if pid.isdigit() and (own or not is_running(int(pid))):
             remove(path)
 
 

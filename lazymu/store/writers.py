@@ -9,7 +9,7 @@ import numpy as np
 
 from lazymu.store.arrays import Appender, Layout, held_bytes, is_h5, rows_of
 from lazymu.store.dtypes import INT32_VALUES, index_dtype, narrowest, wider
-from lazymu.typing import CSR
+from lazymu.typing import CSR, Int64s
 
 
 class MatrixWriter(Protocol):
@@ -77,7 +77,7 @@ class CSRWriter:
 
     @property
     def held_bytes(self) -> int:
-        return held_bytes(self._data, self._indices)
+        return held_bytes(self._data.shard_bytes, self._indices.shard_bytes)
 
     def append(self, X: CSR) -> None:
         if self._narrow:
@@ -94,22 +94,44 @@ class CSRWriter:
     def close(self) -> None:
         self._data.close()
         self._indices.close()
-        indptr = np.cumsum(np.concatenate(self._lengths), dtype=np.int64)
-        offsets = Appender(
-            self.group, "indptr", None, self._indices.dtype, self._layout, len(indptr)
+        lengths = np.concatenate(self._lengths)
+        close_csr(
+            self.group,
+            np.cumsum(lengths, dtype=np.int64),
+            self._n_cols,
+            self._indices.dtype,
+            self._layout,
+            self._encoding,
         )
-        offsets.append(indptr)
-        offsets.close()
-        shape = (len(indptr) - 1, self._n_cols)
-        if self._encoding == "csc_matrix":
-            shape = shape[::-1]
-        self.group.attrs.update(
-            {
-                "encoding-type": self._encoding,
-                "encoding-version": "0.1.0",
-                "shape": shape if is_h5(self.group) else list(shape),
-            }
-        )
+
+
+def close_csr(
+    group: Any,
+    indptr: Int64s,
+    n_cols: int,
+    dtype: np.dtype[Any],
+    layout: Layout,
+    encoding: str = "csr_matrix",
+) -> None:
+    """Write the offsets of a sparse matrix's rows, and the attributes by which it is found."""
+    offsets = Appender(group, "indptr", None, dtype, layout, len(indptr))
+    offsets.append(indptr)
+    offsets.close()
+    shape = (len(indptr) - 1, n_cols)
+    if encoding == "csc_matrix":
+        shape = shape[::-1]
+    group.attrs.update(
+        {
+            "encoding-type": encoding,
+            "encoding-version": "0.1.0",
+            "shape": shape if is_h5(group) else list(shape),
+        }
+    )
+
+
+def close_dense(array: Any) -> None:
+    """Write the attributes by which a dense matrix is found."""
+    array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
 
 
 class DenseWriter:
@@ -132,7 +154,7 @@ class DenseWriter:
 
     @property
     def held_bytes(self) -> int:
-        return held_bytes(self._rows)
+        return held_bytes(self._rows.shard_bytes)
 
     def append(self, X: CSR) -> None:
         if self._narrow:
@@ -143,8 +165,7 @@ class DenseWriter:
             self._rows.append(X[start : start + self._step].toarray())
 
     def close(self) -> None:
-        array = self._rows.close()
-        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        close_dense(self._rows.close())
 
 
 def write_all(writer: MatrixWriter, blocks: Iterable[CSR]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -31,7 +31,7 @@ TASKS_PER_THREAD = 4
 """Tasks at least for each thread, where there are blocks enough: threads share them evenly."""
 STATES_PER_MERGE = 4
 
-States = tuple[Any, ...]
+States: TypeAlias = tuple[Any, ...]
 
 
 class Run(NamedTuple):
@@ -39,6 +39,10 @@ class Run(NamedTuple):
 
     reducers: tuple[Reducer[Any, Any], ...]
     token: str
+
+    def nothing(self) -> States:
+        """Return the states of no rows."""
+        return tuple(reducer.init() for reducer in self.reducers)
 
 
 class Part(NamedTuple):
@@ -66,7 +70,7 @@ class Part(NamedTuple):
 def chains(run: Run, part: Part, plan: BlockPlan, label: str, n_chains: int) -> Any:
     """Return the delayed states of a pass in this process: chains of folds, then their merges."""
     shared, everything = operand(run), operand(part)
-    starts = range(0, max(plan.n_blocks, 1), _per_task(plan, n_chains, BLOCKS_PER_TASK))
+    starts = range(0, max(plan.n_blocks, 1), blocks_per_task(plan, n_chains, BLOCKS_PER_TASK))
     total = None
     for chain in np.array_split(starts, min(n_chains, len(starts))):
         state = None
@@ -84,11 +88,16 @@ def tree(run: Run, part: Part, plan: BlockPlan, label: str, n_tasks: int) -> Any
     """
     shared = operand(run)
     states = []
-    step = _per_task(plan, n_tasks, BLOCKS_PER_REMOTE_TASK)
+    step = blocks_per_task(plan, n_tasks, BLOCKS_PER_REMOTE_TASK)
     for start in range(0, max(plan.n_blocks, 1), step):
         bounds = plan.bounds[start : start + step + 1]
         own = part.cut(int(bounds[0]), int(bounds[-1]))
         states.append(task(label, fold, shared, own, bounds - bounds[0]))
+    return merge_all(shared, states, label)
+
+
+def merge_all(shared: Any, states: list[Any], label: str) -> Any:
+    """Return the delayed states of all rows, merged by fours; ``shared`` is the delayed run."""
     while len(states) > 1:
         states = [
             task(f"{label} merge", merge, shared, states[n : n + STATES_PER_MERGE])
@@ -97,19 +106,25 @@ def tree(run: Run, part: Part, plan: BlockPlan, label: str, n_tasks: int) -> Any
     return states[0]
 
 
-def _per_task(plan: BlockPlan, n_at_a_time: int, most: int) -> int:
+def blocks_per_task(plan: BlockPlan, n_at_a_time: int, most: int) -> int:
+    """Return how many blocks a task takes, given the tasks at a time, and ``most`` blocks."""
     return min(max(plan.n_blocks // (TASKS_PER_THREAD * n_at_a_time), 1), most)
 
 
 def fold(run: Run, part: Part, bounds: Int64s, states: States | None = None) -> States:
     """Fold blocks into the states handed on, or into new ones."""
     if states is None:
-        states = _nothing(run)
+        states = run.nothing()
     for start, stop in pairwise(bounds.tolist()):
         block = part.block(start, stop)
-        states = tuple(r.chunk(s, block) for r, s in zip(run.reducers, states, strict=True))
+        states = with_block(run, states, block)
         progress.advance(run.token, block.X.nnz)
     return states
+
+
+def with_block(run: Run, states: States, block: Block) -> States:
+    """Return the states with a block added; they may be changed."""
+    return tuple(r.chunk(s, block) for r, s in zip(run.reducers, states, strict=True))
 
 
 def combine(run: Run, a: States, b: States) -> States:
@@ -119,11 +134,7 @@ def combine(run: Run, a: States, b: States) -> States:
 
 def merge(run: Run, parts: Sequence[States]) -> States:
     """Return the states of the rows of all, which are left as they are."""
-    states = _nothing(run)
+    states = run.nothing()
     for part in parts:
         states = combine(run, states, part)
     return states
-
-
-def _nothing(run: Run) -> States:
-    return tuple(reducer.init() for reducer in run.reducers)

@@ -200,8 +200,8 @@ class LazyMatrix:
         """Read rows ``start`` to ``stop`` and apply the steps; every block is made here."""
         rows = slice(start, stop)
         X = self._read_rows(start, stop)
-        if self._columns is not None:
-            X = self._columns(X)
+        if self.column_picker is not None:
+            X = self.column_picker(X)
         if not self.steps:
             return X
         values = X.data.astype(self.dtype)  # a copy: blocks of a matrix in memory are views
@@ -219,7 +219,8 @@ class LazyMatrix:
         return read_scattered(self.source, self.rows[start:stop])
 
     @cached_property
-    def _columns(self) -> ColumnPicker | None:
+    def column_picker(self) -> ColumnPicker | None:
+        """What takes the selected columns of a block of the source; None where all are."""
         return None if self.cols is None else ColumnPicker(self.cols, self.source.shape[1])
 
     def sum(self, axis: int | None = None) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, explain
-from lazymu.store.sources import Origin
+from lazymu.store.sources import MatrixSource, Origin
 from lazymu.stream.columns import ColumnPicker
 from lazymu.stream.joined_steps import join_steps, split_type
 from lazymu.stream.matrix import LazyMatrix
@@ -61,6 +61,11 @@ class StackedSource:
         rows = [self._rows[n].part(int(lo), int(hi)) for n, (lo, hi) in zip(own, cuts, strict=True)]
         part._set_rows(rows, self.shape[1])
         return part
+
+    @property
+    def sources(self) -> list[MatrixSource]:
+        """What the rows are read from."""
+        return [part.source for part in self._rows]
 
     @property
     def indptr(self) -> Int64s:
