@@ -278,8 +278,7 @@ def keep_largest(distances: Float64s, ids: Ints, candidates: Ints, affinities: F
 
 @kernel
 def jaccard_rows(
-    start: int,
-    stop: int,
+    asked: Ints,
     lists: Ints,
     sizes: Ints,
     indptr: Int64s,
@@ -289,16 +288,17 @@ def jaccard_rows(
     columns: Ints,
     values: Floats,
 ) -> int:
-    """Write the Jaccard indices of the lists of rows ``start`` to ``stop``; return their number.
+    """Write the Jaccard indices of the lists of the rows ``asked``; return their number.
 
     ``o / (k_i + k_m - o)`` of every row ``m`` that shares ``o`` neighbours, ``i`` itself included,
-    where it is at least ``least``; ``sizes`` holds ``k``, and ``lengths`` takes how many indices a
-    row has. What does not fit is counted alone.
+    where it is at least ``least``; ``sizes`` holds ``k``, and ``lengths`` takes how many indices
+    each row asked has. What does not fit is counted alone.
     """
     n = len(lists)
     counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
     at = 0
-    for i in range(start, stop):
+    for number in range(len(asked)):
+        i = asked[number]
         n_met = count_shared(counts, met, i, lists, indptr, rows, 0)
         before = at
         met[:n_met].sort()
@@ -310,5 +310,5 @@ def jaccard_rows(
                 if at < len(values):
                     columns[at], values[at] = m, index
                 at += 1
-        lengths[i] = at - before
+        lengths[number] = at - before
     return at
