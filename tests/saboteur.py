@@ -21,6 +21,11 @@ TARGETS = {
     "write": "lazymu.store.parts:RangeWriter.append",
     "ask": "lazymu.graph.sharded:scan",
     "join": "lazymu.graph.sharded:merge",
+    "bandwidths": "lazymu.graph.bandwidth:_seurat",
+    "weights": "lazymu.graph.weights:_prediction_errors",
+    "affinities": "lazymu.graph.affinity:_best",
+    "cut": "lazymu.tl.shared_ranks:RankExchange.cut",
+    "rank": "lazymu.tl.shared_ranks:rank_columns",
 }
 """What each kind of step calls in its middle."""
 

@@ -14,13 +14,17 @@ import dask
 import numpy as np
 import pytest
 
+from lazymu import Modality, read
 from lazymu.decomposition.reducers import GramDot
 from lazymu.decomposition.svd import truncated_svd
 from lazymu.errors import ClusterLostError
+from lazymu.graph import bandwidth, weights
 from lazymu.graph.knn import nearest_neighbors
+from lazymu.graph.wnn import weighted_neighbors
 from lazymu.settings import settings
-from lazymu.stream import LazyMatrix, passes, run_pass
+from lazymu.stream import LazyMatrix, exchange, passes, run_pass
 from lazymu.stream.plan import plan_blocks
+from lazymu.tl.group_tests import wilcoxon
 from tests.cluster import running
 from tests.conftest import make_counts
 from tests.test_graph_sharded import groups
@@ -95,6 +99,42 @@ def test_sharded_search__worker_killed(name: str, order: Any) -> None:
     found = nearest_neighbors(X, 5, method="sharded")
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.distances, expected.distances)
+
+
+@pytest.mark.parametrize("name", ["bandwidths", "weights", "affinities"])
+def test_weighted_neighbors__worker_killed(
+    name: str, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bandwidth, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(weights, "BLOCK_ROWS", 100)
+    embeddings = {"rna": groups(900, 6), "prot": groups(900, 4, seed=1)}
+    with dask.config.set(scheduler="threads"):
+        expected = weighted_neighbors(embeddings)
+    order(name)
+    found = weighted_neighbors(embeddings)
+    for x, y in zip(found[:4], expected[:4], strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("by_feature", [False, True])
+@pytest.mark.parametrize("name", ["cut", "rank"])
+def test_wilcoxon__worker_killed(
+    name: str, by_feature: bool, order: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_feature and name == "cut":
+        pytest.skip("nothing is cut where each task reads its own features")
+    monkeypatch.setattr(exchange, "plan_blocks", partial(plan_blocks, max_values=300))
+    Modality(make_counts(400, 30)).write(tmp_path / "x.zarr")
+    mod = read(tmp_path / "x.zarr")
+    if by_feature:
+        mod.store_by_feature()
+    codes = np.arange(400) % 4 - 1
+    with dask.config.set(scheduler="threads"):
+        expected = wilcoxon(mod.X, codes, 3, tie_correct=True)
+    order(name)
+    found = wilcoxon(mod.X, codes, 3, tie_correct=True)
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_compute__scheduler_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_sharded_search__joint_graph_on_a_cluster() -> None:
     embeddings = {"rna": groups(6000, 10), "atac": groups(6000, 7, seed=1)}
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=False
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=False
         ) as cluster,
         Client(cluster),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import Counter
 from collections.abc import Iterator
@@ -19,15 +20,29 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from lazymu.decomposition.reducers import ColumnMoments, Dot, Gram, GramDot, TDot
+from lazymu.pl.group_sums import GroupSums
+from lazymu.pp.batch_moments import ClippedReducer
+from lazymu.prot.pp.background import Projection
 from lazymu.settings import settings
 from lazymu.store.sources import CSRSource
-from lazymu.stream import LazyMatrix, Reducer, RowPieces, folds, passes, run_pass
+from lazymu.stream import (
+    GroupMomentsReducer,
+    LazyMatrix,
+    Reducer,
+    RowPieces,
+    folds,
+    passes,
+    run_pass,
+)
+from lazymu.stream import exchange as exchange_module
 from lazymu.stream.axis_reducers import axis_extreme
-from lazymu.stream.cluster import WORKING_SHARE, workers
+from lazymu.stream.cluster import WORKING_SHARE, active_client, workers
 from lazymu.stream.compute import compute
+from lazymu.stream.exchange import Exchange
 from lazymu.stream.passes import pass_plan
 from lazymu.stream.plan import plan_blocks
 from lazymu.stream.progress import Tick, watching
+from lazymu.stream.spread import Shared, over_rows
 from lazymu.stream.stacked import stack
 from lazymu.stream.stages import named_stage
 from lazymu.stream.steps import Log1p, ScaleRows
@@ -106,15 +121,25 @@ def test_tree__is_the_chains(n_obs: int, n_rows: int, n_tasks: int, order: str) 
         "half": np.arange(n_obs)[::2],
     }[order]
     selected = LazyMatrix(X)[key].with_steps(ScaleRows(rng.random(len(key))))
-    reducer = SumsReducer(selected.shape)
-    expected = run_pass(selected, reducer, label="test")[0]
+    by_row = rng.random((len(key), 2))
+    groups = rng.integers(0, 3, len(key))
+    reducers = (
+        SumsReducer(selected.shape),
+        TDot(7, by_row),
+        Projection(7, by_row[:, 0]),
+        GroupMomentsReducer(groups, 3, 7),
+        ClippedReducer(groups, np.full((3, 7), 2.0)),
+        GroupSums(groups - 1, (2, 7), 0.5),
+    )
+    expected = run_pass(selected, *reducers, label="test")
     stored = np.argsort(selected.rows, kind="stable")
     part = folds.Part(selected[stored], stored)
     with small_blocks(n_rows):
-        plan = pass_plan(part.matrix, [reducer])
+        plan = pass_plan(part.matrix, reducers)
     with dask.config.set(scheduler="synchronous"):
-        ((state,),) = compute([folds.tree(folds.Run((reducer,), ""), part, plan, "t", n_tasks)])
-    for x, y in zip(flat(reducer.finalize(state)), flat(expected), strict=True):
+        (states,) = compute([folds.tree(folds.Run(reducers, ""), part, plan, "t", n_tasks)])
+    found = tuple(r.finalize(state) for r, state in zip(reducers, states, strict=True))
+    for x, y in zip(flat(found), flat(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
@@ -135,6 +160,32 @@ def test_part__is_small_whatever_the_matrix() -> None:
         cut.load(0, 20).toarray(), np.vstack([X[-10:].toarray(), X[:10].toarray()])
     )
     assert cut.source.indptr[-1] == X[-10:].nnz + X[:10].nnz
+
+
+def test_tree__a_task_has_the_rows_of_its_own_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``U`` of ``C'U``, as a streaming decomposition asks for it, is sent once in all."""
+    n_obs, k = 20_000, 40
+    X = sp.random(n_obs, 5, density=0.2, format="csr", random_state=0)
+    U = np.random.default_rng(0).random((n_obs, k))
+    shared: list[int] = []
+    sent: list[int] = []
+
+    def task(label: str, function: Any, run: Any, *own: Any) -> int:
+        if function is folds.fold_own:
+            sent.append(len(pickle.dumps(own)))
+        return 0
+
+    monkeypatch.setattr(folds, "operand", lambda run: shared.append(len(pickle.dumps(run))))
+    monkeypatch.setattr(folds, "task", task)
+    with small_blocks(100):
+        plan = pass_plan(LazyMatrix(X), [TDot(5, U)])
+    part = folds.Part(LazyMatrix(X), None)
+    folds.tree(folds.Run((TDot(5, U),), "token"), part, plan, "t", 4)
+    assert sum(shared) < 1_000
+    assert len(sent) >= 16
+    counts = 8 * X.nnz + 4 * n_obs
+    assert U.nbytes < sum(sent) < 1.1 * (U.nbytes + counts)
+    assert max(sent) < 2 * U.nbytes / len(sent)
 
 
 def test_tree__few_tasks_of_ten_million_cells() -> None:
@@ -194,6 +245,84 @@ def test_run_pass__bar_moves_with_the_workers_blocks(client: Any) -> None:
     assert len({done for _, done, _ in ticks}) > 5
     assert Counter(label for label, _, _ in ticks).keys() == {"watched"}
     assert max(done for _, done, _ in ticks) <= ticks[0][2]
+
+
+def test_workers__threads_that_dask_is_told_go_before_a_client(client: Any) -> None:
+    assert active_client() is client
+    with dask.config.set(scheduler="threads"):
+        assert active_client() is None
+        assert not workers().are_remote
+
+
+def test_over_rows__as_in_threads_and_shared_values_once(client: Any, tmp_path: Path) -> None:
+    rows, values = np.arange(50), np.arange(50) ** 2
+    factor, counted = Shared((np.array([3]),)), Shared(Counting(tmp_path))
+    for _ in range(2):
+        found = over_rows(
+            places_and_products, (rows, values), (factor, counted), block_rows=3, label="t"
+        )
+        assert len(found) == 8  # four tasks for each of two workers
+        np.testing.assert_array_equal(np.concatenate([own for _, own in found]), 3 * rows * values)
+        assert os.getpid() not in {process for process, _ in found}
+    assert len(list(tmp_path.iterdir())) <= 2
+    with dask.config.set(scheduler="threads"):
+        here = over_rows(
+            places_and_products, (rows, values), (factor, counted), block_rows=3, label="t"
+        )
+    assert len(here) == 17
+    assert {process for process, _ in here} == {os.getpid()}
+
+
+def test_over_rows__in_this_process_where_workers_have_no_room(
+    client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with settings.override(memory_limit="1MB"):
+        factor = Shared((np.zeros(200_000),))
+        found = over_rows(
+            places_and_products,
+            (np.arange(50), np.arange(50)),
+            (factor, Shared(None)),
+            block_rows=30,
+            label="products",
+        )
+    assert {process for process, _ in found} == {os.getpid()}
+    assert "products: workers with room for 1,000,000 bytes cannot hold 1,600,000" in caplog.text
+
+
+def places_and_products(rows: Any, values: Any, factor: Any, _: Any) -> tuple[int, Any]:
+    return os.getpid(), rows * values * factor[0][0]
+
+
+@pytest.mark.parametrize("selected", [slice(None), slice(None, None, -1)])
+def test_exchange__parts_are_put_together_on_workers(client: Any, selected: slice) -> None:
+    X = matrix()[selected]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exchange_module, "plan_blocks", partial(plan_blocks, max_values=27))
+        found = exchange_module.exchange(X, Thirds(np.arange(90)), label="thirds")
+    assert os.getpid() not in {process for process, *_ in found}
+    assert min(n_pieces for _, n_pieces, *_ in found) > 5
+    order = np.argsort(np.arange(90)[selected])  # pieces come as rows are stored
+    np.testing.assert_array_equal(np.hstack([own for *_, own in found]), X.toarray()[order])
+    for *_, rows, _ in found:
+        np.testing.assert_array_equal(rows, order)
+
+
+class Thirds(Exchange[Any, Any]):
+    """Columns in three parts; ``marks`` has one for each row."""
+
+    per_row = ("marks",)
+    n_parts, piece_bytes = 3, 0
+
+    def __init__(self, marks: Any) -> None:
+        self.marks = marks
+
+    def cut(self, block: Any) -> list[Any]:
+        values = block.X.toarray()
+        return [(block.of(self.marks), values[:, 3 * n : 3 * n + 3]) for n in range(3)]
+
+    def join(self, number: int, pieces: list[Any]) -> Any:
+        marks, values = zip(*pieces, strict=True)
+        return os.getpid(), len(pieces), np.concatenate(marks), np.concatenate(values)
 
 
 def test_run_pass__operand_goes_to_each_worker_once(client: Any, tmp_path: Path) -> None:

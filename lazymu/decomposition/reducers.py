@@ -89,6 +89,8 @@ class Dot(RowReducer[Floats]):
 class TDot(Reducer[Float64s, Float64s]):
     """``C' U`` (var, k), summed in float64, for ``U`` (obs, k)."""
 
+    per_row = ("U",)
+
     def __init__(self, n_vars: int, U: Float64s) -> None:
         self.shape, self.U = (n_vars, U.shape[1]), U
 
@@ -97,7 +99,7 @@ class TDot(Reducer[Float64s, Float64s]):
         return int(8 * self.shape[0] * self.shape[1])
 
     @property
-    def operand_bytes(self) -> int:
+    def row_bytes(self) -> int:
         return int(self.U.nbytes)
 
     def init(self) -> Float64s:
@@ -109,7 +111,7 @@ class TDot(Reducer[Float64s, Float64s]):
         from lazymu.kernels.products import t_dot_add
 
         X = block.X
-        t_dot_add(X.data, X.indices, X.indptr, self.U[block.rows], state)
+        t_dot_add(X.data, X.indices, X.indptr, block.of(self.U), state)
         return state
 
     def combine(self, a: Float64s, b: Float64s) -> Float64s:

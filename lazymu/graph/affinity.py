@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from lazymu.graph.aligned import Fitted
+from lazymu.graph.aligned import Fitted, Vectors
 from lazymu.graph.bandwidth import Flavor, nearest_distances
 from lazymu.graph.search import NeighborLists, empty_heaps
+from lazymu.settings import settings
+from lazymu.stream.cluster import workers
+from lazymu.stream.plan import working_bytes
 from lazymu.stream.progress import advance, reporting
-from lazymu.stream.threads import for_row_blocks
+from lazymu.stream.spread import over_rows
 from lazymu.typing import Float64s, Ints
 
 BLOCK_CELLS = 1 << 13
-"""Cells whose candidates are held at a time: 13 MB with 200 in each of two modalities."""
+"""Cells whose candidates are held at a time, for each task that runs at a time on a cluster: 13 MB
+with 200 in each of two modalities."""
 THREAD_CELLS = 128
 NONE = -1
 
@@ -50,15 +55,35 @@ def most_similar(
         for fit in fits
     ]
     order = _asking_order(fits, n_cells)
-    starts = range(0, n_cells, BLOCK_CELLS)
+    at_once = _cells_at_once(sum(fit.candidates.k for fit in fits))
+    starts = range(0, n_cells, at_once)
     token = f"joint neighbours {id(ids)}"
     with reporting(token, "joint neighbours", len(starts), n_cells * n_kept):
         for start in starts:
-            cells = order[start : start + BLOCK_CELLS]
-            candidates = _candidates(fits, cells)
-            ids[cells], distances[cells] = _best(n_kept, candidates, cells, fits, offsets, weights)
+            cells = order[start : start + at_once]
+            found = over_rows(
+                partial(_best, n_kept),
+                (cells, _candidates(fits, cells), *_kernels(fits, cells, weights, offsets)),
+                [fit.view.shared for fit in fits],
+                block_rows=THREAD_CELLS,
+                label="joint neighbours",
+            )
+            ids[cells] = np.concatenate([own for own, _ in found])
+            distances[cells] = np.concatenate([own for _, own in found])
             advance(token, len(cells) * n_kept)
     return _finished(ids, distances)
+
+
+def _cells_at_once(n_candidates: int) -> int:
+    """Return how many cells' candidates are held: on a cluster, enough for all workers if it can.
+
+    There they are a sixteenth of the memory limit at most, as they are in the tasks too.
+    """
+    crew = workers()
+    if not crew.are_remote:
+        return BLOCK_CELLS
+    room = working_bytes(settings.memory_limit) // (16 * 4 * n_candidates)
+    return max(BLOCK_CELLS, min(BLOCK_CELLS * crew.n_tasks, room))
 
 
 def _asking_order(fits: Sequence[Fitted], n_cells: int) -> Ints:
@@ -81,34 +106,40 @@ def _candidates(fits: Sequence[Fitted], cells: Ints) -> Ints:
     return np.concatenate(columns, axis=1)
 
 
+def _kernels(
+    fits: Sequence[Fitted], cells: Ints, weights: Float64s, offsets: Sequence[Float64s]
+) -> Sequence[Float64s]:
+    """Return weights, offsets and widths of some cells, each of shape (n, M)."""
+    rows = [fit.view.row_of[cells] for fit in fits]  # -1, where there is none, is not looked at
+    offset = [own[at] for own, at in zip(offsets, rows, strict=True)]
+    sigma = [fit.sigma[at] for fit, at in zip(fits, rows, strict=True)]
+    return weights[cells], np.column_stack(offset), np.column_stack(sigma)
+
+
 def _best(
     n_kept: int,
-    candidates: Ints,
     cells: Ints,
-    fits: Sequence[Fitted],
-    offsets: Sequence[Float64s],
+    candidates: Ints,
     weights: Float64s,
+    offsets: Float64s,
+    sigma: Float64s,
+    *modalities: Vectors,
 ) -> tuple[Ints, Float64s]:
     """Return the best candidates of some cells and their negative affinities, best first."""
     from lazymu.kernels.neighbors import sort_heaps
     from lazymu.kernels.wnn import add_affinities, drop_repeated, keep_largest
 
-    distances, ids = empty_heaps(len(cells), n_kept, len(weights))
-
-    def work(start: int, stop: int) -> None:
-        mine = slice(start, stop)
-        drop_repeated(candidates[mine])
-        affinities = np.zeros((stop - start, candidates.shape[1]))
-        for column, (view, _, _, sigma) in enumerate(fits):
-            add_affinities(
-                *(affinities, candidates[mine], cells[mine]),
-                *(view.X, view.scale, view.row_of),
-                *(weights[:, column], offsets[column], sigma),
-            )
-        keep_largest(distances[mine], ids[mine], candidates[mine], affinities)
-        sort_heaps(distances[mine], ids[mine])
-
-    for_row_blocks(work, 0, len(candidates), THREAD_CELLS)
+    distances, ids = empty_heaps(len(cells), n_kept, len(modalities[0].row_of))
+    candidates = candidates.copy()
+    drop_repeated(candidates)
+    affinities = np.zeros(candidates.shape)
+    for column, (X, scale, _, row_of) in enumerate(modalities):
+        add_affinities(
+            *(affinities, candidates, cells, X, scale, row_of),
+            *(weights[:, column], offsets[:, column], sigma[:, column]),
+        )
+    keep_largest(distances, ids, candidates, affinities)
+    sort_heaps(distances, ids)
     return ids, distances
 
 

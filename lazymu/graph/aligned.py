@@ -11,7 +11,17 @@ from lazymu.errors import ArgumentError, explain
 from lazymu.graph.candidates import Candidates
 from lazymu.graph.checks import as_embedding
 from lazymu.graph.search import NeighborLists
+from lazymu.stream.spread import Shared
 from lazymu.typing import Array, Float64s, Floats, Int64s, Ints
+
+
+class Vectors(NamedTuple):
+    """What tasks on a cluster need to know of an :class:`Aligned`: its first four arrays."""
+
+    X: Floats
+    scale: Float64s
+    cells: Ints
+    row_of: Ints
 
 
 class Aligned(NamedTuple):
@@ -30,6 +40,13 @@ class Aligned(NamedTuple):
     """int32, shape (N,): the row of each cell, -1 where it has none."""
     origin: Int64s
     """Shape (n,): the row of the embedding that each row was."""
+    shared: Shared[Vectors]
+    """The same for tasks."""
+
+    @classmethod
+    def of(cls, vectors: Vectors, origin: Int64s) -> Aligned:
+        """Return an embedding whose rows were ``origin``."""
+        return cls(*vectors, origin, Shared(vectors))
 
     def reorder(self, lists: NeighborLists) -> NeighborLists:
         """Return neighbour lists within the embedding as lists of these rows."""
@@ -106,4 +123,4 @@ def _view(mod: str, X: Floats, rows: Int64s, *, l2_norm: bool) -> Aligned:
     elif l2_norm:
         lengths = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
         scale = np.divide(1.0, lengths, out=np.zeros(len(X)), where=lengths > 0)
-    return Aligned(X, scale, cells.astype(np.int32), row_of, rows)
+    return Aligned.of(Vectors(X, scale, cells.astype(np.int32), row_of), rows)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from lazymu.graph.aligned import Aligned
+from lazymu.graph.aligned import Aligned, Vectors
 from lazymu.graph.search import NeighborLists
-from lazymu.stream.threads import for_row_blocks
-from lazymu.typing import Float64s, Ints
+from lazymu.stream.spread import Shared, over_rows
+from lazymu.typing import Float64s, Int64s, Ints
 
 Flavor: TypeAlias = Literal["seurat", "muon"]
 BLOCK_ROWS = 1024
 SMALLEST = 1e-10
 """Least bandwidth, in lengths of a typical vector: among equal cells all distances are 0."""
+
+
+class Sharing(NamedTuple):
+    """Which rows have which neighbours."""
+
+    lists: Ints
+    indptr: Int64s
+    rows: Ints
+    """The reverse lists, with their offsets."""
+    offset: Float64s
+    """Distance of each row's nearest neighbour."""
 
 
 def bandwidths(
@@ -40,21 +52,38 @@ def bandwidths(
     order
         All rows, those near each other together: what one loads, the next finds in the cache.
     """
-    from lazymu.kernels.wnn import muon_bandwidths, reverse_lists, seurat_bandwidths
+    from lazymu.kernels.wnn import reverse_lists
 
-    out = np.zeros(len(view.X))
     indptr, rows = reverse_lists(lists.indices)
-    graph = (view.X, view.scale, lists.indices, indptr, rows)
-    offset = nearest_distances(lists)
-
-    def measure(start: int, stop: int) -> None:
-        if flavor == "seurat":
-            seurat_bandwidths(out, start, stop, order, *graph, offset, n_wanted)
-        else:
-            muon_bandwidths(out, start, stop, order, *graph, n_wanted)
-
-    for_row_blocks(measure, 0, len(out), BLOCK_ROWS)
+    sharing = Shared(Sharing(lists.indices, indptr, rows, nearest_distances(lists)))
+    work = _seurat if flavor == "seurat" else _muon
+    found = over_rows(
+        partial(work, n_wanted=n_wanted),
+        (order,),
+        (view.shared, sharing),
+        block_rows=BLOCK_ROWS,
+        label="bandwidths",
+    )
+    out = np.empty(len(view.X))
+    out[order] = np.concatenate(found)
     return np.maximum(out, least_bandwidth(view))
+
+
+def _seurat(asked: Ints, vectors: Vectors, sharing: Sharing, *, n_wanted: int) -> Float64s:
+    from lazymu.kernels.wnn import seurat_bandwidths
+
+    out = np.zeros(len(asked))
+    seurat_bandwidths(out, asked, vectors.X, vectors.scale, *sharing, n_wanted)
+    return out
+
+
+def _muon(asked: Ints, vectors: Vectors, sharing: Sharing, *, n_wanted: int) -> Float64s:
+    from lazymu.kernels.wnn import muon_bandwidths
+
+    out = np.zeros(len(asked))
+    graph = (sharing.lists, sharing.indptr, sharing.rows)
+    muon_bandwidths(out, asked, vectors.X, vectors.scale, *graph, n_wanted)
+    return out
 
 
 def nearest_distances(lists: NeighborLists) -> Float64s:

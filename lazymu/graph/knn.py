@@ -19,6 +19,8 @@ from lazymu.graph.search import (
     Search,
 )
 from lazymu.graph.sharded import ShardedSearch
+from lazymu.settings import settings
+from lazymu.stream.cluster import active_client
 from lazymu.stream.progress import advance, reporting
 from lazymu.typing import Array, Float64s, Floats, Ints
 
@@ -54,7 +56,8 @@ def nearest_neighbors(
         cells of the k-means clusters near a cell's own, so many that 99 % of a sample's neighbours
         are found. ``"sharded"``: the same by Dask tasks, each with a shard of the cells, for a
         cluster. ``"pynndescent"``: nearest-neighbour descent. ``"auto"``: exact up to 20,000
-        cells, then inverted, or pynndescent where the metric is another.
+        cells, then inverted (sharded while a Dask client is active), or pynndescent where the
+        metric is another.
     random_state
         Seed of the approximate search.
 
@@ -188,7 +191,12 @@ def make_search(
     if is_approximate(method, len(X)) and len(X) > n_built + 1:
         if method == "pynndescent" or not euclidean:
             return DescentSearch(X, scale, metric, n_built, random_state)
-        if method == "sharded":
+        if method == "sharded" or (method == "auto" and _goes_to_workers(X)):
             return ShardedSearch(X, scale, random_state)
         return InvertedSearch(X, scale, random_state)
     return ExactSearch(X, scale) if euclidean else MetricSearch(X * scale[:, None], metric)
+
+
+def _goes_to_workers(X: Floats) -> bool:
+    """Return whether there is a cluster, and room here for what its search takes more."""
+    return active_client() is not None and ShardedSearch.n_bytes(X) <= settings.memory_limit

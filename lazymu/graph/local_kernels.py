@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from lazymu.graph.aligned import Aligned
+from lazymu.graph.aligned import Aligned, Vectors
 from lazymu.graph.search import NeighborLists, empty_heaps
 from lazymu.stream.threads import for_row_blocks
 from lazymu.typing import CSR, Float64s, Floats, Int64s, Ints
@@ -193,7 +193,8 @@ def reordered(kernel: LocalKernel, order: Ints) -> LocalKernel:
     """Return a kernel for cells in another order, in which old cell ``order[i]`` is cell ``i``."""
     place: Ints = np.empty_like(order)
     place[order] = np.arange(len(order))
-    view = kernel.view._replace(cells=place[kernel.view.cells], row_of=kernel.view.row_of[order])
+    X, scale, cells, row_of, origin, _ = kernel.view
+    view = Aligned.of(Vectors(X, scale, place[cells], row_of[order]), origin)
     S: CSR = kernel.S[order]
     S.indices = place[S.indices].astype(S.indices.dtype, copy=False)
     S.has_sorted_indices = False

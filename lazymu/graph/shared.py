@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from lazymu.store.dtypes import index_dtype
 from lazymu.store.sources import assemble_csr
-from lazymu.stream.threads import for_row_blocks
+from lazymu.stream.spread import Shared, over_rows
 from lazymu.typing import CSR, Floats, Int64s, Ints
 
-Graph: TypeAlias = tuple[Ints, Ints, Int64s, Ints]
-"""Lists, their lengths, and the reverse lists' offsets and rows."""
 PRUNE = 1 / 15
 """Weights below are left out, as Seurat does."""
 BLOCK_ROWS = 1 << 13
 FIRST_GUESS = 64
 """Weights a row that a block has room for at first."""
+
+
+class Graph(NamedTuple):
+    """Lists, their lengths, and the reverse lists' offsets and rows."""
+
+    lists: Ints
+    sizes: Ints
+    indptr: Int64s
+    rows: Ints
+
+
+class Indices(NamedTuple):
+    """Jaccard indices of some rows: how many each has, their columns and values."""
+
+    lengths: Int64s
+    columns: Ints
+    values: Floats
 
 
 def shared_neighbors(lists: Ints, prune: float = PRUNE) -> CSR:
@@ -58,32 +74,31 @@ def shared_neighbors(lists: Ints, prune: float = PRUNE) -> CSR:
     lists = np.ascontiguousarray(lists, np.int32)
     indptr, rows = reverse_lists(lists)
     sizes = (lists >= 0).sum(axis=1).astype(np.int32)
-    graph = (lists, sizes, indptr, rows)
-    lengths = np.zeros(len(lists), np.int64)
-
-    def block(start: int, stop: int) -> tuple[Ints, Floats]:
-        return _block(start, stop, graph, prune, lengths)
-
-    pieces = for_row_blocks(block, 0, len(lists), BLOCK_ROWS)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
+    found = over_rows(
+        partial(_indices, prune=prune),
+        (np.arange(len(lists), dtype=np.int32),),
+        (Shared(Graph(lists, sizes, indptr, rows)),),
+        block_rows=BLOCK_ROWS,
+        label="shared neighbours",
+    )
+    starts = np.concatenate([[0], *(own.lengths for own in found)]).cumsum()
     index_type = index_dtype(int(starts[-1]), len(lists))
-    columns = np.concatenate([np.zeros(0, np.int32), *(piece[0] for piece in pieces)])
-    values = np.concatenate([np.zeros(0, np.float32), *(piece[1] for piece in pieces)])
+    columns = np.concatenate([np.zeros(0, np.int32), *(own.columns for own in found)])
+    values = np.concatenate([np.zeros(0, np.float32), *(own.values for own in found)])
     return assemble_csr(
         values, columns.astype(index_type, copy=False), starts.astype(index_type), (len(lists),) * 2
     )
 
 
-def _block(
-    start: int, stop: int, graph: Graph, prune: float, lengths: Int64s
-) -> tuple[Ints, Floats]:
-    """Return columns and values of some rows; once more where they are more than was guessed."""
+def _indices(asked: Ints, graph: Graph, *, prune: float) -> Indices:
+    """Return the indices of some rows; once more where they are more than was guessed."""
     from lazymu.kernels.wnn import jaccard_rows
 
-    room = FIRST_GUESS * (stop - start)
+    lengths = np.zeros(len(asked), np.int64)
+    room = FIRST_GUESS * len(asked)
     while True:
         columns, values = np.empty(room, np.int32), np.empty(room, np.float32)
-        n = jaccard_rows(start, stop, *graph, prune, lengths, columns, values)
+        n = jaccard_rows(asked, *graph, prune, lengths, columns, values)
         if n <= room:
-            return columns[:n].copy(), values[:n].copy()
+            return Indices(lengths, columns[:n].copy(), values[:n].copy())
         room = n

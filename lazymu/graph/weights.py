@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from lazymu.errors import ArgumentError, explain
-from lazymu.graph.aligned import Fitted
+from lazymu.graph.aligned import Fitted, Vectors
 from lazymu.graph.bandwidth import Flavor, least_bandwidth, nearest_distances
-from lazymu.stream.threads import for_row_blocks
-from lazymu.typing import Array, Float64s
+from lazymu.stream.spread import over_rows
+from lazymu.typing import Array, Float64s, Ints
 
 BLOCK_ROWS = 1024
 LARGEST_SCORE = 200.0
@@ -102,15 +102,16 @@ def prediction_kernel(fit: Fitted, other: Fitted, flavor: Flavor) -> Float64s:
     of the nearest neighbour in ``fit``, and ``b = sigma`` (Seurat) or ``sigma - d1`` (muon, the
     least bandwidth at least). NaN where there is no prediction.
     """
-    from lazymu.kernels.wnn import prediction_errors
-
-    view, lists, cells = fit.view, other.lists.indices, other.view.cells
+    view, cells = fit.view, other.view.cells
+    found = over_rows(
+        _prediction_errors,
+        (cells, other.lists.indices),
+        (view.shared, other.view.shared),
+        block_rows=BLOCK_ROWS,
+        label="weights",
+    )
     errors = np.full(len(view.row_of), np.nan)
-
-    def predict(start: int, stop: int) -> None:
-        prediction_errors(errors, start, stop, view.X, view.scale, view.row_of, lists, cells)
-
-    for_row_blocks(predict, 0, len(cells), BLOCK_ROWS)
+    errors[cells] = np.concatenate(found)
     offset = nearest_distances(fit.lists)
     width = fit.sigma
     if flavor == "muon":
@@ -118,3 +119,12 @@ def prediction_kernel(fit: Fitted, other: Fitted, flavor: Flavor) -> Float64s:
     theta = np.full(len(errors), np.nan)
     theta[view.cells] = np.exp(-np.maximum(errors[view.cells] - offset, 0.0) / width)
     return theta
+
+
+def _prediction_errors(cells: Ints, lists: Ints, own: Vectors, other: Vectors) -> Float64s:
+    """Return how far cells are from the mean of their neighbours; NaN where there is none."""
+    from lazymu.kernels.wnn import prediction_errors
+
+    out = np.full(len(cells), np.nan)
+    prediction_errors(out, cells, lists, own.X, own.scale, own.row_of, other.cells)
+    return out

@@ -87,9 +87,7 @@ def fewest_shared(tally: Int64s, counts: Ints, met: Ints, n_met: int, n_wanted: 
 @kernel
 def seurat_bandwidths(
     out: Float64s,
-    start: int,
-    stop: int,
-    order: Ints,
+    asked: Ints,
     X: Floats,
     scale: Float64s,
     lists: Ints,
@@ -98,7 +96,7 @@ def seurat_bandwidths(
     offset: Float64s,
     n_wanted: int,
 ) -> None:
-    """Write the bandwidths of rows ``order[start:stop]`` as Seurat defines them.
+    """Write the bandwidths of the rows ``asked`` as Seurat defines them.
 
     A row is its own neighbour. Of the rows with the least Jaccard index above 0 (it ascends with
     the number of shared neighbours, all lists being equally long), ``n_wanted`` and every tie with
@@ -107,8 +105,8 @@ def seurat_bandwidths(
     n, k = lists.shape
     counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
     tally, excess = np.empty(k + 2, np.int64), np.empty(n, np.float64)
-    for at in range(start, stop):
-        i = order[at]
+    for at in range(len(asked)):
+        i = asked[at]
         n_met = count_shared(counts, met, i, lists, indptr, rows, 1)
         limit = fewest_shared(tally, counts, met, n_met, n_wanted)
         n_taken = 0
@@ -124,15 +122,13 @@ def seurat_bandwidths(
         total = 0.0
         for t in range(n_kept):
             total += excess[t]
-        out[i] = total / n_kept
+        out[at] = total / n_kept
 
 
 @kernel
 def muon_bandwidths(
     out: Float64s,
-    start: int,
-    stop: int,
-    order: Ints,
+    asked: Ints,
     X: Floats,
     scale: Float64s,
     lists: Ints,
@@ -140,7 +136,7 @@ def muon_bandwidths(
     rows: Ints,
     n_wanted: int,
 ) -> None:
-    """Write the bandwidths of rows ``order[start:stop]`` as muon means them.
+    """Write the bandwidths of the rows ``asked`` as muon means them.
 
     A row is no neighbour of its own. The mean distance of the ``n_wanted`` others with the least
     Jaccard index above 0, of equal ones the farthest; 0 where no other shares a neighbour.
@@ -148,8 +144,8 @@ def muon_bandwidths(
     n, k = lists.shape
     counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
     tally, tied = np.empty(k + 1, np.int64), np.empty(n, np.float64)
-    for at in range(start, stop):
-        i = order[at]
+    for at in range(len(asked)):
+        i = asked[at]
         n_met = count_shared(counts, met, i, lists, indptr, rows, 0)
         # Row i shares all its neighbours with itself, and is not meant.
         counts[i] = 0
@@ -170,36 +166,35 @@ def muon_bandwidths(
         select_largest(tied, n_tied, n_kept)
         for t in range(n_kept):
             total += tied[t]
-        out[i] = total / max(1, n_less + n_kept)
+        out[at] = total / max(1, n_less + n_kept)
 
 
 @kernel
 def prediction_errors(
     out: Float64s,
-    start: int,
-    stop: int,
+    asked: Ints,
+    lists: Ints,
     X: Floats,
     scale: Float64s,
     row_of: Ints,
-    lists: Ints,
     cells: Ints,
 ) -> None:
-    """Write ``|x_c - p_c|`` of cells, ``p_c`` being the mean of ``X`` over other cells' lists.
+    """Write ``|x_c - p_c|`` of the cells ``asked``, ``p_c`` the mean of ``X`` over their lists.
 
-    The lists are those of a second modality, of which ``start`` to ``stop`` are rows and ``cells``
-    their cells. Neighbours without a row in ``X`` are left out of the mean; cells without a row,
-    or without such neighbours, keep their value.
+    The lists are of rows of a second modality, ``cells`` the cells of its rows. Neighbours without
+    a row in ``X`` are left out of the mean; cells without a row, or without such neighbours, keep
+    their value.
     """
     d = X.shape[1]
     mean = np.empty(d, np.float64)
-    for row in range(start, stop):
-        i = row_of[cells[row]]
+    for at in range(len(asked)):
+        i = row_of[asked[at]]
         if i < 0:
             continue
         mean[:] = 0.0
         n = 0
         for t in range(lists.shape[1]):
-            j = row_of[cells[lists[row, t]]]
+            j = row_of[cells[lists[at, t]]]
             if j >= 0:
                 n += 1
                 for c in range(d):
@@ -208,7 +203,7 @@ def prediction_errors(
             total = 0.0
             for c in range(d):
                 total += (scale[i] * X[i, c] - mean[c] / n) ** 2
-            out[cells[row]] = np.sqrt(total)
+            out[at] = np.sqrt(total)
 
 
 @kernel
@@ -248,8 +243,8 @@ def add_affinities(
 ) -> None:
     """Add ``w_i exp(-max(0, d_ij - offset_i) / sigma_i)`` of one modality to pairs of cells.
 
-    ``candidates`` holds a row of cells for each of ``cells``, negative for none. ``weight`` is by
-    cell; ``offset`` and ``sigma`` by the modality's row. Cells without a row add nothing.
+    ``candidates`` holds a row of cells for each of ``cells``, negative for none; ``weight``,
+    ``offset`` and ``sigma`` are theirs. Cells without a row add nothing.
     """
     squares = np.empty(candidates.shape[1])
     for a in range(len(cells)):
@@ -261,8 +256,8 @@ def add_affinities(
             j = row_of[candidates[a, b]] if candidates[a, b] >= 0 else -1
             squares[b] = squared_distance(X, scale, i, j) if j >= 0 else np.inf
         for b in range(candidates.shape[1]):
-            excess = max(0.0, np.sqrt(squares[b]) - offset[i])
-            affinities[a, b] += weight[cells[a]] * np.exp(-excess / sigma[i])
+            excess = max(0.0, np.sqrt(squares[b]) - offset[a])
+            affinities[a, b] += weight[a] * np.exp(-excess / sigma[a])
 
 
 @kernel
@@ -283,8 +278,7 @@ def keep_largest(distances: Float64s, ids: Ints, candidates: Ints, affinities: F
 
 @kernel
 def jaccard_rows(
-    start: int,
-    stop: int,
+    asked: Ints,
     lists: Ints,
     sizes: Ints,
     indptr: Int64s,
@@ -294,16 +288,17 @@ def jaccard_rows(
     columns: Ints,
     values: Floats,
 ) -> int:
-    """Write the Jaccard indices of the lists of rows ``start`` to ``stop``; return their number.
+    """Write the Jaccard indices of the lists of the rows ``asked``; return their number.
 
     ``o / (k_i + k_m - o)`` of every row ``m`` that shares ``o`` neighbours, ``i`` itself included,
-    where it is at least ``least``; ``sizes`` holds ``k``, and ``lengths`` takes how many indices a
-    row has. What does not fit is counted alone.
+    where it is at least ``least``; ``sizes`` holds ``k``, and ``lengths`` takes how many indices
+    each row asked has. What does not fit is counted alone.
     """
     n = len(lists)
     counts, met = np.zeros(n, np.int32), np.empty(n, np.int32)
     at = 0
-    for i in range(start, stop):
+    for number in range(len(asked)):
+        i = asked[number]
         n_met = count_shared(counts, met, i, lists, indptr, rows, 0)
         before = at
         met[:n_met].sort()
@@ -315,5 +310,5 @@ def jaccard_rows(
                 if at < len(values):
                     columns[at], values[at] = m, index
                 at += 1
-        lengths[i] = at - before
+        lengths[number] = at - before
     return at

@@ -34,6 +34,8 @@ class GroupSums(Reducer[Sums, Sums]):
         Makes features of a block's columns, where they are not those themselves.
     """
 
+    per_row = ("codes",)
+
     def __init__(
         self,
         codes: Ints,
@@ -59,7 +61,7 @@ class GroupSums(Reducer[Sums, Sums]):
 
     def chunk(self, state: Sums, block: Block) -> Sums:
         """Add a block of cells."""
-        codes = self.codes[block.rows]
+        codes = block.of(self.codes)
         X = block.X if self.made is None else self.made(block.X)
         group = np.repeat(codes, np.diff(X.indptr))
         stored, values = group >= 0, X.data.astype(np.float64)

@@ -54,6 +54,8 @@ class ClippedSums(NamedTuple):
 class ClippedReducer(Reducer[ClippedSums, ClippedSums]):
     """Sums of clipped values within groups; ``clip`` is (g, p), none of it negative."""
 
+    per_row = ("groups",)
+
     def __init__(self, groups: Int64s, clip: Float64s) -> None:
         self.groups, self.clip = groups, np.ascontiguousarray(clip)
 
@@ -72,7 +74,7 @@ class ClippedReducer(Reducer[ClippedSums, ClippedSums]):
         from lazymu.kernels.moments import clipped_sums
 
         X = block.X
-        present, local = np.unique(self.groups[block.rows], return_inverse=True)
+        present, local = np.unique(block.of(self.groups), return_inverse=True)
         own = clipped_sums(X.data, X.indices, X.indptr, local, self.clip[present])
         state.total[present] += own[0]
         state.squares[present] += own[1]

@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from lazymu.errors import ArgumentError, explain
 from lazymu.settings import settings
 from lazymu.store.by_feature import copy_bytes, open_copy, write_copy
@@ -83,6 +85,12 @@ def picked(matrix: LazyMatrix) -> LazyMatrix:
     n_values = int((copy.indptr[matrix.cols + 1] - copy.indptr[matrix.cols]).sum())
     if n_values * bytes_per_value(matrix.source) > working_bytes(settings.memory_limit) // 2:
         return matrix
-    columns: CSR = read_scattered(copy, matrix.cols).T.tocsr()
+    return picked_from(copy, matrix)
+
+
+def picked_from(copy: CSRSource, matrix: LazyMatrix) -> LazyMatrix:
+    """Return the matrix with its stored values in memory, read from its copy by feature."""
+    cols = np.arange(copy.shape[0]) if matrix.cols is None else matrix.cols
+    columns: CSR = read_scattered(copy, cols).T.tocsr()
     source = MemorySource(columns)
     return LazyMatrix(source, matrix.rows, None, matrix.steps, _cache=matrix.cache)

@@ -18,7 +18,7 @@ from lazymu.stream import progress
 from lazymu.stream.compute import operand, task
 from lazymu.stream.plan import BlockPlan
 from lazymu.stream.reducers import Block, Reducer
-from lazymu.typing import Int64s
+from lazymu.typing import Array, Int64s
 
 if TYPE_CHECKING:
     from lazymu.stream.matrix import LazyMatrix
@@ -58,13 +58,15 @@ class Part(NamedTuple):
         order = None if self.order is None else self.order[start:stop]
         return Part(self.matrix.part(start, stop), order, self.first + start)
 
+    def rows(self, start: int, stop: int) -> slice | Int64s:
+        """Return which rows of the whole a run of the rows is."""
+        if self.order is None:
+            return slice(self.first + start, self.first + stop)
+        return self.order[start:stop]
+
     def block(self, start: int, stop: int) -> Block:
         """Read a run of the rows."""
-        if self.order is None:
-            rows: Any = slice(self.first + start, self.first + stop)
-        else:
-            rows = self.order[start:stop]
-        return Block(self.matrix.load(start, stop), rows)
+        return Block(self.matrix.load(start, stop), self.rows(start, stop), slice(start, stop))
 
 
 def chains(run: Run, part: Part, plan: BlockPlan, label: str, n_chains: int) -> Any:
@@ -86,13 +88,14 @@ def tree(run: Run, part: Part, plan: BlockPlan, label: str, n_tasks: int) -> Any
 
     A task brings what it needs of its own rows; operands are sent once to each worker.
     """
-    shared = operand(run)
+    shared = operand(run._replace(reducers=tuple(r.without_rows() for r in run.reducers)))
     states = []
     step = blocks_per_task(plan, n_tasks, BLOCKS_PER_REMOTE_TASK)
     for start in range(0, max(plan.n_blocks, 1), step):
         bounds = plan.bounds[start : start + step + 1]
-        own = part.cut(int(bounds[0]), int(bounds[-1]))
-        states.append(task(label, fold, shared, own, bounds - bounds[0]))
+        ends = (int(bounds[0]), int(bounds[-1]))
+        rows = [reducer.rows_of(part.rows(*ends)) for reducer in run.reducers]
+        states.append(task(label, fold_own, shared, part.cut(*ends), bounds - bounds[0], rows))
     return merge_all(shared, states, label)
 
 
@@ -125,6 +128,12 @@ def fold(run: Run, part: Part, bounds: Int64s, states: States | None = None) -> 
 def with_block(run: Run, states: States, block: Block) -> States:
     """Return the states with a block added; they may be changed."""
     return tuple(r.chunk(s, block) for r, s in zip(run.reducers, states, strict=True))
+
+
+def fold_own(run: Run, part: Part, bounds: Int64s, rows: Sequence[Sequence[Array]]) -> States:
+    """Fold blocks on a worker, where ``rows`` are what each reducer has for their rows."""
+    reducers = (r.with_rows(own) for r, own in zip(run.reducers, rows, strict=True))
+    return fold(run._replace(reducers=tuple(reducers)), part, bounds)
 
 
 def combine(run: Run, a: States, b: States) -> States:

@@ -40,6 +40,8 @@ class GroupMomentsReducer(Reducer[GroupMoments, GroupMoments]):
         Whether squared deviations are wanted, which take a third table.
     """
 
+    per_row = ("groups",)
+
     def __init__(self, groups: Int64s, n_groups: int, n_vars: int, *, squares: bool = True) -> None:
         self.groups, self.shape = groups, (n_groups, n_vars)
         self.squares = squares
@@ -58,7 +60,7 @@ class GroupMomentsReducer(Reducer[GroupMoments, GroupMoments]):
         from lazymu.kernels.group_moments import add_group_moments
 
         X = block.X
-        add_group_moments(X.data, X.indices, X.indptr, self.groups[block.rows], *state)
+        add_group_moments(X.data, X.indices, X.indptr, block.of(self.groups), *state)
         return state
 
     def combine(self, a: GroupMoments, b: GroupMoments) -> GroupMoments:

@@ -63,13 +63,16 @@ def _plan(
     crew: Workers,
 ) -> BlockPlan:
     values = matrix.row_values if order is None else matrix.row_values[order]
+    row_bytes = sum(r.row_bytes for r in reducers)
+    # Of rows, a worker has those of the tasks that it works on: a share for each of its threads.
+    n_shares = crew.n_tasks // crew.n_threads if crew.are_remote else 1
     return plan_blocks(
         values,
         value_bytes=matrix.value_bytes,
         memory_limit=crew.memory_limit,
         n_threads=crew.n_threads,
         state_bytes=sum(r.state_bytes for r in reducers),
-        operand_bytes=sum(r.operand_bytes for r in reducers),
+        operand_bytes=sum(r.operand_bytes for r in reducers) + row_bytes // n_shares,
     )
 
 

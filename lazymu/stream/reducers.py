@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,15 +16,53 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
+class OwnRows(NamedTuple):
+    """The rows of an array that one task on a cluster has."""
+
+    values: Array
+
+
 class Block(NamedTuple):
     """A run of cells with all steps of its matrix applied."""
 
     X: CSR
     rows: slice | Array
     """Positions of the block's rows in the matrix."""
+    own: slice = slice(0)
+    """Their positions among the rows of the task, in the order in which these are stored."""
+
+    def of(self, values: Array | OwnRows) -> Array:
+        """Return the block's rows of an array that has one for each row of the matrix."""
+        return values.values[self.own] if isinstance(values, OwnRows) else values[self.rows]
 
 
-class Reducer(ABC, Generic[S, R]):
+class RowOperands:
+    """What has arrays with an entry for each row of a matrix: a task on a cluster gets its own."""
+
+    per_row: ClassVar[tuple[str, ...]] = ()
+    """The attributes that are such arrays; blocks are asked for their rows (`Block.of`)."""
+
+    def without_rows(self) -> Self:
+        """Return what all tasks share."""
+        return self._with(dict.fromkeys(self.per_row))
+
+    def rows_of(self, rows: slice | Array) -> tuple[Array, ...]:
+        """Return what one task has for itself."""
+        return tuple(getattr(self, name)[rows] for name in self.per_row)
+
+    def with_rows(self, own: Sequence[Array]) -> Self:
+        """Return both together."""
+        return self._with(dict(zip(self.per_row, map(OwnRows, own), strict=True)))
+
+    def _with(self, attributes: dict[str, Any]) -> Self:
+        if not attributes:
+            return self
+        other = copy.copy(self)
+        other.__dict__.update(attributes)
+        return other
+
+
+class Reducer(RowOperands, ABC, Generic[S, R]):
     """A statistic of a matrix; `combine` must be associative, as states merge in any grouping."""
 
     @property
@@ -33,6 +73,11 @@ class Reducer(ABC, Generic[S, R]):
     @property
     def operand_bytes(self) -> int:
         """Bytes that all blocks share, such as a right-hand side."""
+        return 0
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that go by rows, such as a left-hand side: a worker has those of its tasks."""
         return 0
 
     @abstractmethod

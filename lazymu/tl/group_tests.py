@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lazymu.stream import GroupMoments, GroupMomentsReducer, LazyMatrix, run_pass
-from lazymu.tl.feature_ranks import FeatureRanks, rank_features
+from lazymu.tl.feature_ranks import rank_features
+from lazymu.tl.rank_columns import FeatureRanks
 from lazymu.typing import Array, Float64s, Int64s
 
 FEATURES_AT_ONCE = 2048

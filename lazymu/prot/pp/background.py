@@ -32,6 +32,8 @@ class BackgroundMeans(RowReducer[Float64s]):
 class Projection(Reducer[Float64s, Float64s]):
     """``X' y`` (var,) for a vector ``y`` (obs,)."""
 
+    per_row = ("y",)
+
     def __init__(self, n_vars: int, y: Float64s) -> None:
         self.n_vars, self.y = n_vars, y
 
@@ -42,7 +44,7 @@ class Projection(Reducer[Float64s, Float64s]):
         from lazymu.kernels.products import t_dot_add
 
         X = block.X
-        y = np.ascontiguousarray(self.y[block.rows][:, None])
+        y = np.ascontiguousarray(block.of(self.y)[:, None])
         t_dot_add(X.data, X.indices, X.indptr, y, state)
         return state
 
