@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,9 +14,9 @@ import dask.config
 import dask.threaded
 from dask.delayed import delayed
 
-from lazymu.errors import ClusterLostError, explain
+from lazymu.errors import ClusterLostError, WorkerKilledError, explain
 from lazymu.settings import settings
-from lazymu.stream.cluster import active_client, scheduler_is_set
+from lazymu.stream.cluster import active_client, scheduler_is_set, workers
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.threads import one_native_thread
 
@@ -34,7 +34,9 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
     Raises
     ------
     ClusterLostError
-        If the scheduler is gone, or a task has taken several workers down.
+        If the scheduler is gone.
+    WorkerKilledError
+        If a task has taken several workers down.
     """
     use_one_arena()
     if active_client() is not None:
@@ -55,14 +57,29 @@ def _compute_remotely(tasks: Sequence[Any]) -> tuple[Any, ...]:
         with dask.config.set(quiet):
             results: tuple[Any, ...] = dask.base.compute(*tasks)
     except KilledWorker as error:
-        rule = f"workers died again and again while they worked on it ({_first_line(error)})"
-        fix = "give workers more memory or fewer threads, or lower lazymu.settings.memory_limit"
-        raise ClusterLostError(explain("task", repr(error.task), rule, fix)) from error
+        raise WorkerKilledError(_why_killed(error)) from error
     except (FutureCancelledError, CommClosedError) as error:
         rule = f"the connection to its scheduler is lost ({_first_line(error)})"
         fix = "start it again and repeat the step"
         raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
     return results
+
+
+def _why_killed(error: Any) -> str:
+    """Return what is to be said of a task that took one worker after another down."""
+    worker, task_name = error.last_worker, str(error.task)
+    times = f"{error.allowed_failures + 1} workers in turn"
+    events = active_client().get_events("worker-restart-memory")
+    over = worker.address in {event["worker"] for _, event in events}
+    if over:
+        rule = f"task {task_name!r} went beyond it on {times}, which were killed for it"
+    else:
+        rule = f"{times} died while they worked on task {task_name!r}; their logs may say why"
+    half = f"{workers().memory_limit // 2:,}"
+    lower = f"set lazymu.settings.memory_limit, by which work is planned, to {half} or less"
+    fix = f"start workers with more memory or fewer threads, or {lower}"
+    got = f"{worker.memory_limit:,} bytes for {worker.nthreads} threads of a worker"
+    return explain("--memory-limit", got, rule, fix)
 
 
 def _first_line(error: BaseException) -> str:
@@ -77,6 +94,8 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
     for _ in range(ATTEMPTS - 1):
         try:
             return compute(build())
+        except WorkerKilledError:
+            raise  # it would take down those that are left
         except ClusterLostError:
             client = active_client()
             if client is None or client.status != "running":
@@ -119,6 +138,19 @@ def held(values: Sequence[Any]) -> list[Any]:
     client = active_client()
     if client is None:
         return [operand(value) for value in values]
+    for _ in range(ATTEMPTS - 1):
+        # A worker that is cut off is among those asked until the scheduler knows that it is lost.
+        with suppress(OSError):
+            return _scattered(client, values)
+    try:
+        return _scattered(client, values)
+    except OSError as error:
+        rule = f"a worker cannot be reached ({_first_line(error)})"
+        fix = "restart it, or wait until the scheduler has dropped it, and repeat the step"
+        raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
+
+
+def _scattered(client: Any, values: Sequence[Any]) -> list[Any]:
     futures: list[Any] = client.scatter(list(values), hash=False)
     return futures
 
