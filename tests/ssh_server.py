@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,14 @@ def serving(asyncssh: Any) -> Iterator[dict[str, Any]]:
             env=environment,
             start_new_session=True,
         )
-        await process.redirect(child.stdin, child.stdout, child.stderr)
+        try:
+            await process.redirect(child.stdin, child.stdout, child.stderr)
+            ends = [child.wait(), process.wait_closed()]
+            waiting = {asyncio.ensure_future(end) for end in ends}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if child.returncode is None:  # the client is gone
+                os.killpg(child.pid, signal.SIGKILL)
         process.exit(await child.wait())
 
     class Server(asyncssh.SSHServer):  # type: ignore[misc]
@@ -59,6 +67,11 @@ def serving(asyncssh: Any) -> Iterator[dict[str, Any]]:
         async def stop() -> None:
             server.close()
             await server.wait_closed()
+            await asyncio.sleep(1)  # commands see that their client is gone
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -254,9 +254,21 @@ def one_search() -> None:
     nearest_neighbors(groups(21_000, 6), 5, method="sharded")
 
 
-@pytest.mark.parametrize(("name", "work"), [("block", one_pass), ("ask", one_search)])
+@pytest.mark.parametrize(
+    ("name", "work", "rule"),
+    [
+        ("block", one_pass, "task '.*' went beyond it on 2 workers in turn, which were killed"),
+        pytest.param("ask", one_search, "in 4 attempts . workers went", marks=pytest.mark.slow),
+    ],
+    ids=["block", "ask"],
+)
 def test_compute__worker_beyond_its_memory_always(
-    name: str, work: Callable[[], None], small: Any, orders: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    work: Callable[[], None],
+    rule: str,
+    small: Any,
+    orders: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small_blocks(monkeypatch)
     small.wait_for_workers(2, timeout=60)
@@ -264,19 +276,31 @@ def test_compute__worker_beyond_its_memory_always(
     always = orders / f"always-fill-{name}"
     always.touch()
     try:
-        with pytest.raises(WorkerKilledError, match=BEYOND):
+        with pytest.raises(WorkerKilledError, match=f"{BEYOND}{rule}.*{MENDED}"):
             work()
     finally:
         always.unlink()
-    # Two tasks run at a time; each may take two workers down.
-    assert len(small.get_events("worker-restart-memory")) - before <= 4
+    # Two tasks run at a time; each takes two workers down, or one in each attempt.
+    assert len(small.get_events("worker-restart-memory")) - before <= 8
 
 
-BEYOND = (
-    "`--memory-limit` is 800,000,000 bytes for 1 threads of a worker, but task '.*' went beyond it "
-    "on 2 workers in turn, which were killed for it; start workers with more memory or fewer "
-    "threads, or set lazymu.settings.memory_limit, by which work is planned, to .* or less."
+BEYOND = "`--memory-limit` is 800,000,000 bytes for 1 thread of a worker, but "
+MENDED = (
+    "start workers with more memory or fewer threads, or set lazymu.settings.memory_limit, by "
+    "which work is planned, to 240,000,000 or less."
 )
+
+
+@pytest.mark.slow
+def test_recovering__workers_lost_again_and_again(client: Any, orders: Path) -> None:
+    client.wait_for_workers(2, timeout=60)
+    always = orders / "always-kill-ask"
+    always.touch()
+    try:
+        with pytest.raises(WorkerKilledError, match="lost in each of 4 attempts"):
+            one_search()
+    finally:
+        always.unlink()
 
 
 @pytest.mark.slow

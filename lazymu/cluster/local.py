@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import dask.config
@@ -55,7 +56,7 @@ def local(
     if threads is None:
         threads = max(settings.n_threads // n_workers, 1)
     if memory is None:
-        memory = settings.memory_limit / n_workers / WORKING_SHARE
+        memory = math.ceil(settings.memory_limit / n_workers / WORKING_SHARE)
     worker = worker_of(threads, memory)
     from distributed import LocalCluster
 

@@ -16,7 +16,8 @@ from dask.delayed import delayed
 
 from lazymu.errors import ClusterLostError, WorkerKilledError, explain
 from lazymu.settings import settings
-from lazymu.stream.cluster import active_client, scheduler_is_set, workers
+from lazymu.stream.cluster import active_client, scheduler_is_set
+from lazymu.stream.losses import first_line, memory_kills, why_killed, why_lost
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.threads import one_native_thread
 
@@ -57,51 +58,39 @@ def _compute_remotely(tasks: Sequence[Any]) -> tuple[Any, ...]:
         with dask.config.set(quiet):
             results: tuple[Any, ...] = dask.base.compute(*tasks)
     except KilledWorker as error:
-        raise WorkerKilledError(_why_killed(error)) from error
+        raise WorkerKilledError(why_killed(error)) from error
     except (FutureCancelledError, CommClosedError) as error:
-        rule = f"the connection to its scheduler is lost ({_first_line(error)})"
+        rule = f"the connection to its scheduler is lost ({first_line(error)})"
         fix = "start it again and repeat the step"
         raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
     return results
-
-
-def _why_killed(error: Any) -> str:
-    """Return what is to be said of a task that took one worker after another down."""
-    worker, task_name = error.last_worker, str(error.task)
-    times = f"{error.allowed_failures + 1} workers in turn"
-    events = active_client().get_events("worker-restart-memory")
-    over = worker.address in {event["worker"] for _, event in events}
-    if over:
-        rule = f"task {task_name!r} went beyond it on {times}, which were killed for it"
-    else:
-        rule = f"{times} died while they worked on task {task_name!r}; their logs may say why"
-    half = f"{workers().memory_limit // 2:,}"
-    lower = f"set lazymu.settings.memory_limit, by which work is planned, to {half} or less"
-    fix = f"start workers with more memory or fewer threads, or {lower}"
-    got = f"{worker.memory_limit:,} bytes for {worker.nthreads} threads of a worker"
-    return explain("--memory-limit", got, rule, fix)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) -> tuple[Any, ...]:
     """Return the results of the tasks that ``build`` makes of values that workers hold.
 
     Where some of these were lost with a worker, ``restore`` sends them again, and all is done anew.
+    Each time tasks are new, so that the scheduler does not count how many workers they took down.
+
+    Raises
+    ------
+    WorkerKilledError
+        If workers were lost in each of `ATTEMPTS`, or one task has taken several down in one.
     """
-    for _ in range(ATTEMPTS - 1):
+    n_before = len(memory_kills())
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            restore()
         try:
             return compute(build())
         except WorkerKilledError:
             raise  # it would take down those that are left
-        except ClusterLostError:
+        except ClusterLostError as error:
             client = active_client()
             if client is None or client.status != "running":
                 raise
-            restore()
-    return compute(build())
+            lost = error
+    raise WorkerKilledError(why_lost(ATTEMPTS, memory_kills()[n_before:])) from lost
 
 
 @contextmanager
@@ -145,7 +134,7 @@ def held(values: Sequence[Any]) -> list[Any]:
     try:
         return _scattered(client, values)
     except OSError as error:
-        rule = f"a worker cannot be reached ({_first_line(error)})"
+        rule = f"a worker cannot be reached ({first_line(error)})"
         fix = "restart it, or wait until the scheduler has dropped it, and repeat the step"
         raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
 
