@@ -21,7 +21,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-markers bench-memory bench-kernels clean
+.PHONY: help demo test test-all lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-markers bench-memory bench-kernels bench-scaling clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -109,6 +109,9 @@ bench-memory: $(INSTALLED_BENCH)  ## measure peak memory at 100 k and 400 k cell
 bench-kernels: $(INSTALLED_BENCH)  ## measure kernels beside the roofline; codecs and chunk sizes
 	$(BENCH)/bin/python -m benchmarks.bench_kernels
 	$(BENCH)/bin/python -m benchmarks.bench_reading
+
+bench-scaling: $(INSTALLED_BENCH)  ## model runs on clusters, beside passes on one and two workers
+	$(BENCH)/bin/python -m benchmarks.scaling $(if $(CELLS),--cells $(CELLS))
 
 clean:  ## remove caches, demo output and virtual environments
 	rm -rf .venv .venv-* demo docs/_build docs/api.rst docs/generated build dist htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

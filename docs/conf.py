@@ -46,6 +46,7 @@ NAMESPACES = {
     "lazymu.atac.pl": "Chromatin accessibility: plots",
     "lazymu.get": "Tables out of containers",
     "lazymu.report": "Report",
+    "lazymu.cluster": "Dask clusters",
     "lazymu.datasets": "Simulated data",
 }
 """Modules whose public names are documented, with the titles of their sections."""

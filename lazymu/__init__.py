@@ -1,6 +1,6 @@
 """lazymu: muon for single-cell data that does not fit in memory."""
 
-from lazymu import atac, datasets, get, pl, pp, prot, report, tl
+from lazymu import atac, cluster, datasets, get, pl, pp, prot, report, tl
 from lazymu.containers import (
     Modality,
     MuData,
@@ -26,6 +26,7 @@ __all__ = [
     "MuData",
     "atac",
     "batches",
+    "cluster",
     "concat",
     "convert",
     "datasets",

@@ -83,7 +83,11 @@ class MissingFileError(LazyMuError, FileNotFoundError):
 
 
 class ClusterLostError(LazyMuError, ConnectionError):
-    """The scheduler of a Dask cluster, or too many of its workers, are gone."""
+    """The scheduler of a Dask cluster, or what its workers held, is gone."""
+
+
+class WorkerKilledError(ClusterLostError):
+    """A task has taken one worker of a Dask cluster after another down."""
 
 
 class AccessError(LazyMuError, PermissionError):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,17 @@ class Cluster:
         A module that each worker imports first, to go wrong when told to.
     config
         Environment variables of all processes, such as ``DASK_DISTRIBUTED__...``.
+    host
+        The address at which the scheduler listens.
     """
 
     def __init__(
-        self, folder: Path, *, preload: Path | None = None, config: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        preload: Path | None = None,
+        config: dict[str, str] | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.folder, self.preload = folder, preload
         self.environment = {
@@ -43,25 +50,38 @@ class Cluster:
         self.file = folder / "scheduler.json"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start(
-            *("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"),
+            *("scheduler", "--host", host, "--port", "0", "--no-dashboard"),
             *("--no-show", "--scheduler-file", str(self.file)),
         )
 
-    def add_worker(self, *, threads: int = 1, memory: str = "2GB", nanny: bool = True) -> None:
-        """Start a worker; with a nanny it comes back when it dies."""
+    def add_worker(
+        self,
+        *,
+        threads: int = 1,
+        memory: str = "2GB",
+        nanny: bool = True,
+        within: Sequence[str] = (),
+        config: dict[str, str] | None = None,
+    ) -> None:
+        """Start a worker; with a nanny it comes back when it dies.
+
+        ``within`` are the words before its command, ``config`` variables of its own.
+        """
         name = f"w{len(self.workers)}"
         arguments = ["worker", "--scheduler-file", str(self.file), "--no-dashboard"]
         arguments += ["--nthreads", str(threads), "--memory-limit", memory, "--name", name]
         arguments += ["--local-directory", str(self.folder), "--nanny" if nanny else "--no-nanny"]
         if self.preload is not None:
             arguments += ["--preload", str(self.preload)]
-        self.workers.append(self._start(*arguments))
+        self.workers.append(self._start(*arguments, within=within, config=config))
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(
+        self, *arguments: str, within: Sequence[str] = (), config: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with open(self.folder / f"{arguments[0]}.log", "ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments],
-                env=self.environment,
+                [*within, sys.executable, "-m", "dask", *arguments],
+                env=self.environment | (config or {}),
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -90,12 +110,14 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, n_workers: int = 2, **options: Any) -> Iterator[tuple[Cluster, Any]]:
+def running(
+    folder: Path, n_workers: int = 2, *, memory: str = "2GB", **options: Any
+) -> Iterator[tuple[Cluster, Any]]:
     """Give a cluster of ``n_workers`` workers with a thread each, and its client."""
     cluster = Cluster(folder, **options)
     try:
         for _ in range(n_workers):
-            cluster.add_worker()
+            cluster.add_worker(memory=memory)
         with cluster.client(n_workers) as client:
             yield cluster, client
     finally:

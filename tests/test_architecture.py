@@ -18,8 +18,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Where a package may be imported: folders or files under lazymu/, each with everything below it.
 # A folder named pl is a plotting folder wherever it stands.
 CONFINED = {
-    "dask": ("stream",),
-    "distributed": ("stream",),
+    "dask": ("stream", "cluster"),
+    "distributed": ("stream", "cluster"),
+    "dask_jobqueue": ("cluster",),
+    "dask_kubernetes": ("cluster",),
+    "asyncssh": ("cluster",),
     "zarr": ("store", "io", "datasets"),
     "h5py": ("store", "io", "datasets"),
     "typer": ("cli",),
@@ -28,6 +31,7 @@ CONFINED = {
 }
 # Slow to import or optional: imported inside the function that uses them, never by `import lazymu`.
 DEFERRED = (
+    "distributed",
     *("igraph", "leidenalg", "matplotlib", "mofapy2", "numba", "pynndescent"),
     *("skmisc", "sklearn", "umap"),
 )

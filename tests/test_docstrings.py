@@ -20,7 +20,7 @@ import lazymu
 
 NAMESPACES = (
     *("lazymu", "lazymu.pp", "lazymu.tl", "lazymu.pl", "lazymu.get", "lazymu.datasets"),
-    "lazymu.report",
+    *("lazymu.report", "lazymu.cluster"),
     *("lazymu.atac", "lazymu.atac.pl", "lazymu.atac.pp", "lazymu.atac.tl"),
     *("lazymu.prot", "lazymu.prot.pp"),
 )

@@ -12,13 +12,14 @@ import dask.config
 import dask.threaded
 from dask.delayed import delayed
 
-from lazymu.errors import ClusterLostError
+from lazymu.errors import ClusterLostError, WorkerKilledError, explain
 from lazymu.settings import settings
 from lazymu.stream.cluster import active_client, scheduler_is_set
-from lazymu.stream.lost import telling_of_a_lost_cluster
+from lazymu.stream.lost import first_line, telling_of_a_lost_cluster
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.stages import stage_name
 from lazymu.stream.threads import one_native_thread
+from lazymu.stream.worker_losses import memory_kills, why_killed, why_lost
 
 ATTEMPTS = 4
 """Times that work is done over whose operands were lost with a worker."""
@@ -33,7 +34,9 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
     Raises
     ------
     ClusterLostError
-        If the scheduler is gone, or a task has taken several workers down.
+        If the scheduler is gone.
+    WorkerKilledError
+        If a task has taken several workers down.
     """
     use_one_arena()
     if (client := active_client()) is not None:
@@ -44,10 +47,15 @@ def compute(tasks: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _compute_remotely(client: Any, tasks: Sequence[Any]) -> tuple[Any, ...]:
+    from distributed import KilledWorker
+
     # An operand in the graph is kept by the scheduler, which sends it again where a worker is lost.
     quiet = {"distributed.admin.large-graph-warning-threshold": "4GB"}
     with telling_of_a_lost_cluster(client), dask.config.set(quiet):
-        results: tuple[Any, ...] = dask.base.compute(*tasks)
+        try:
+            results: tuple[Any, ...] = dask.base.compute(*tasks)
+        except KilledWorker as error:
+            raise WorkerKilledError(why_killed(error)) from error
     return results
 
 
@@ -55,16 +63,27 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
     """Return the results of the tasks that ``build`` makes of values that workers hold.
 
     Where some of these were lost with a worker, ``restore`` sends them again, and all is done anew.
+    Each time tasks are new, so that the scheduler does not count how many workers they took down.
+
+    Raises
+    ------
+    WorkerKilledError
+        If workers were lost in each of `ATTEMPTS`, or one task has taken several down in one.
     """
-    for _ in range(ATTEMPTS - 1):
+    n_before = len(memory_kills())
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            restore()
         try:
             return compute(build())
-        except ClusterLostError:
+        except WorkerKilledError:
+            raise  # it would take down those that are left
+        except ClusterLostError as error:
             client = active_client()
             if client is None or client.status != "running":
                 raise
-            restore()
-    return compute(build())
+            lost = error
+    raise WorkerKilledError(why_lost(ATTEMPTS, memory_kills()[n_before:])) from lost
 
 
 def task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -92,8 +111,17 @@ def held(values: Sequence[Any]) -> list[Any]:
     if client is None:
         return [operand(value) for value in values]
     with telling_of_a_lost_cluster(client):
-        futures: list[Any] = client.scatter(list(values), hash=False)
-    return futures
+        for _ in range(ATTEMPTS):
+            # A worker that is cut off is asked, too, until the scheduler knows that it is lost.
+            try:
+                return list(client.scatter(list(values), hash=False))
+            except OSError as error:
+                if client.status != "running":
+                    raise
+                unreached = error
+    rule = f"a worker cannot be reached ({first_line(unreached)})"
+    fix = "restart it, or wait until the scheduler has dropped it, and repeat the step"
+    raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from unreached
 
 
 def _threads_or_nothing() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What distributed raises when its scheduler, or workers, have gone, as one error."""
+"""What distributed raises when its scheduler has gone, as one error."""
 
 from __future__ import annotations
 
@@ -17,22 +17,16 @@ _OF_CONNECTIONS = (
 def telling_of_a_lost_cluster(client: Any) -> Iterator[None]:
     """Raise :class:`ClusterLostError` where a client's connection breaks in a block.
 
-    Likewise where workers die again and again of the same task. Errors of tasks stay what they are.
+    Errors of tasks stay what they are.
     """
     try:
         yield
     except LazyMuError:
         raise
     except Exception as error:
-        told = (str(error) or type(error).__name__).splitlines()[0]
-        if type(error).__name__ == "KilledWorker":
-            rule = f"workers died again and again while they worked on it ({told})"
-            fix = "give workers more memory or fewer threads, or lower lazymu.settings.memory_limit"
-            task = repr(getattr(error, "task", ""))
-            raise ClusterLostError(explain("task", task, rule, fix)) from error
         if not _lost(error, client):
             raise
-        rule = f"the connection to its scheduler is lost ({told})"
+        rule = f"the connection to its scheduler is lost ({first_line(error)})"
         fix = "start it again and repeat the step"
         raise ClusterLostError(explain("client", "a cluster's", rule, fix)) from error
 
@@ -42,3 +36,8 @@ def _lost(error: Exception, client: Any) -> bool:
     if type(error).__name__ in _OF_CONNECTIONS:
         return True
     return isinstance(error, OSError | TimeoutError) and client.status != "running"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its name."""
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,55 @@
+"""What is said of workers that a cluster has lost, and how much of it memory explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lazymu.errors import explain
+from lazymu.stream.cluster import active_client, workers
+
+MEMORY_TOPIC = "worker-restart-memory"
+"""Under which a nanny tells the scheduler that it kills a worker for its memory."""
+
+
+def memory_kills() -> list[dict[str, Any]]:
+    """Return what nannies told of workers that they killed for their memory, oldest first."""
+    client = active_client()
+    return [] if client is None else [event for _, event in client.get_events(MEMORY_TOPIC)]
+
+
+def why_killed(error: Any) -> str:
+    """Return what is to be said of a task that took one worker after another down."""
+    worker, name = error.last_worker, str(error.task)
+    times = f"{error.allowed_failures + 1} workers in turn"
+    if worker.address in {event["worker"] for event in memory_kills()}:
+        rule = f"task {name!r} went beyond it on {times}, which were killed for it"
+    else:
+        rule = f"{times} died while they worked on task {name!r}; their logs may say why"
+    return explain("--memory-limit", _limit(worker.memory_limit, worker.nthreads), rule, _fix())
+
+
+def why_lost(n_attempts: int, kills: Sequence[dict[str, Any]]) -> str:
+    """Return what is to be said of workers that were lost, with what they held, again and again."""
+    if not kills:
+        rule = f"workers were lost in each of {n_attempts} attempts, with what its tasks take"
+        fix = "see in their logs why, and repeat the step when workers stay"
+        return explain("client", "a cluster's", rule, fix)
+    known = list(active_client().scheduler_info(n_workers=-1)["workers"].values())
+    limits = [_limit(worker["memory_limit"], worker["nthreads"]) for worker in known]
+    most = max(event["rss"] for event in kills)
+    rule = (
+        f"in {n_attempts} attempts {len(kills)} workers went beyond it (up to {most:,} bytes), "
+        "were killed for it, and lost what tasks take"
+    )
+    return explain("--memory-limit", limits[0] if limits else "too small", rule, _fix())
+
+
+def _limit(memory: int, n_threads: int) -> str:
+    return f"{memory:,} bytes for {n_threads} thread{'s' if n_threads > 1 else ''} of a worker"
+
+
+def _fix() -> str:
+    half = f"{workers().memory_limit // 2:,}"
+    lower = f"set lazymu.settings.memory_limit, by which work is planned, to {half} or less"
+    return f"start workers with more memory or fewer threads, or {lower}"
