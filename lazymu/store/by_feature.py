@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lazymu.store.arrays import Layout
+from lazymu.store.arrays import Layout, has_checksums
+from lazymu.store.elements import is_array
 from lazymu.store.fingerprint import fingerprint, still_holds
 from lazymu.store.replace import replacing
 from lazymu.store.roots import Place, StoredArray, ZarrRoot
@@ -41,9 +42,11 @@ def write_copy(
 
     with replacing(copy_path(place), overwrite=True) as temporary:
         group = zarr.open_group(str(temporary), mode="w", zarr_format=3)
-        writer = CSRWriter(group, NAME, n_obs, dtype=dtype, layout=Layout(), capacity=n_values)
+        node = place.root.node(place.name)
+        layout = Layout(checksums=has_checksums(node if is_array(node) else node["data"]))
+        writer = CSRWriter(group, NAME, n_obs, dtype=dtype, layout=layout, capacity=n_values)
         write_all(writer, features)
-        group[NAME].attrs[OF] = fingerprint(place.root.node(place.name))
+        group[NAME].attrs[OF] = fingerprint(node)
 
 
 def copy_bytes(place: Place) -> int:
@@ -65,4 +68,6 @@ def open_copy(place: Place) -> CSRSource | None:
         StoredArray(root, f"{NAME}/{part}") for part in ("data", "indices", "indptr")
     )
     n_vars, n_obs = node.attrs["shape"]
-    return CSRSource(data, indices, indptr, (n_vars, n_obs))
+    copy = CSRSource(data, indices, indptr, (n_vars, n_obs))
+    copy.is_canonical = True
+    return copy
