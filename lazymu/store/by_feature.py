@@ -7,7 +7,7 @@ was made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lazymu.store.arrays import Layout, has_checksums
 from lazymu.store.elements import is_array
 from lazymu.store.fingerprint import fingerprint, still_holds
 from lazymu.store.replace import replacing
-from lazymu.store.roots import Place, StoredArray, ZarrRoot
+from lazymu.store.roots import Place, Root, StoredArray, ZarrRoot
 from lazymu.store.sources import CSRSource
 from lazymu.store.writers import CSRWriter, write_all
 from lazymu.typing import CSR
@@ -32,6 +32,13 @@ def copy_path(place: Place) -> Path:
     store = Path(place.root.location)
     name = place.name.strip("/").replace("/", "-")
     return store.with_name(f"{store.name}.lazymu") / f"{name}-by-feature.zarr"
+
+
+def copies_of(store: Path, names: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the copies beside a store, each with the name of its matrix among ``names``."""
+    known = {copy_path(Place(Root(store), name)).name: name for name in names}
+    for path in sorted(store.with_name(f"{store.name}.lazymu").glob("*-by-feature.zarr")):
+        yield path, known.get(path.name, path.name.removesuffix("-by-feature.zarr"))
 
 
 def write_copy(

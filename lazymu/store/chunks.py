@@ -133,7 +133,7 @@ def _checked(decode: Decoder, encoded: bytes, out: Array) -> None:
     """Decode what stands before a checksum, where that is right."""
     from google_crc32c import value
 
-    content, found = memoryview(encoded)[:-CHECKSUM_BYTES], encoded[-CHECKSUM_BYTES:]
+    content, found = np.frombuffer(encoded, np.uint8)[:-CHECKSUM_BYTES], encoded[-CHECKSUM_BYTES:]
     if len(found) < CHECKSUM_BYTES or value(content) != int.from_bytes(found, "little"):
         raise ValueError("its checksum does not fit its content")
     decode(content, out)

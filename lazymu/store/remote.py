@@ -200,6 +200,13 @@ class RemoteStore(WholeStore, ObjectStore):  # type: ignore[type-arg] # of older
             return None
         return {entry["path"]: entry["size"] for entry in listed(self.store, self.location)}
 
+    def content(self, key: str) -> bytes:
+        """Return an object."""
+        import obstore
+
+        with told(self.location):
+            return bytes(obstore.get(self.store, key).bytes())
+
     def ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> list[Any]:
         """Return ranges of bytes of an object; neighbouring ones come in one request."""
         return ranges_of(self.store, key, starts, stops, self.location)

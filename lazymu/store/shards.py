@@ -123,7 +123,7 @@ class ShardedRows:
         entries = self._index(number)[chunks]
         there = entries[:, 0] != ABSENT
         offsets, ends = entries[there, 0].tolist(), entries[there].sum(axis=1).tolist()
-        encoded = iter(self._objects.ranges(self._key(number), offsets, ends) if offsets else ())
+        encoded = iter(self._ranges(number, offsets, ends) if offsets else ())
         for chunk, is_there in zip(chunks.tolist(), there.tolist(), strict=True):
             first = chunk * self._chunk
             place = number * self._shard + first
@@ -139,6 +139,12 @@ class ShardedRows:
                 whole = np.empty(self._chunk, self._dtype)
                 decode_chunk(self._decode, bytes(next(encoded)), whole, place)
                 part[:] = whole[lo - first : hi - first]
+
+    def _ranges(self, number: int, starts: list[int], stops: list[int]) -> list[Any]:
+        try:
+            return self._objects.ranges(self._key(number), starts, stops)
+        except FileNotFoundError:  # whose index was read before
+            raise lost(self._key(number), self._objects.location) from None
 
     def _key(self, number: int) -> str:
         place = (number,) if self._width is None else (number, 0)

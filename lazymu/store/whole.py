@@ -25,7 +25,7 @@ def is_document(key: str) -> bool:
 
 def lost(key: str, location: str) -> DamagedFileError:
     """Return the error of a chunk or shard that was written and is not there."""
-    rule = f"{key} of it is not there, and lazymu wrote all chunks"
+    rule = f"{key} is not there, and lazymu wrote all chunks"
     return DamagedFileError(explain(array_of(key), f"in {location}", rule, fix_of(location)))
 
 

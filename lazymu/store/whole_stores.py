@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,24 @@ class WholeZip(WholeStore, ZipStore):
     def __str__(self) -> str:
         return str(self.path)
 
+    def names(self) -> list[str]:
+        """Return the files in it, each once."""
+        return [name for name in set(self._file().namelist()) if not name.endswith("/")]
+
+    def content(self, key: str) -> bytes:
+        """Return what is in one of its files."""
+        return self._file().read(key)
+
+    def _file(self) -> zipfile.ZipFile:
+        if not self._is_open:
+            self._sync_open()
+        return self._zf
+
     @cached_property
     def folders(self) -> dict[str, set[str]]:
         """The names of folders by the folder in which they are."""
         found: dict[str, set[str]] = {}
-        for key in self._zf.namelist():
+        for key in self.names():
             parts = key.split("/")[:-1]
             for n, part in enumerate(parts):
                 found.setdefault("/".join(parts[:n]), set()).add(part)
