@@ -14,7 +14,7 @@ from lazymu.containers import (
     read_zarr,
     to_anndata,
 )
-from lazymu.io import convert, export
+from lazymu.io import convert, export, validate
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix
 
@@ -45,4 +45,5 @@ __all__ = [
     "settings",
     "tl",
     "to_anndata",
+    "validate",
 ]

@@ -313,7 +313,7 @@ def damage_group(path: str, what: str) -> None:
     [
         ("var", "absent from .* an AnnData has obs and var"),
         ("X/indptr", "without indptr in"),
-        ("obs/_index", "the table cannot be read"),
+        ("obs/_index", "`obs` is in .* but it cannot be read"),
     ],
 )
 def test_open_elements__raises_on_absent_part(what: str, message: str, tmp_path: Path) -> None:

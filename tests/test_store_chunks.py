@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from lazymu.errors import DamagedFileError
+from lazymu.keys import WHOLE
 from lazymu.store.chunks import chunk_files
 from lazymu.store.roots import StoredArray, ZarrRoot
 
@@ -23,6 +24,8 @@ V3 = {
     "zstd": ZstdCodec(),
     "gzip": GzipCodec(),
     "none": None,
+    "blosc, checksums": [BloscCodec(cname="lz4"), Crc32cCodec()],
+    "checksums": Crc32cCodec(),
 }
 V2 = {
     "blosc": numcodecs.Blosc("zstd", shuffle=numcodecs.Blosc.BITSHUFFLE),
@@ -105,14 +108,36 @@ def test_read__absent_chunks_have_the_fill_value(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reader(tmp_path).read(0, 30), expected)
 
 
-@pytest.mark.parametrize("codec", ["blosc", "zstd", "none"])
+@pytest.mark.parametrize("codec", ["blosc", "zstd", "none", "checksums"])
 @pytest.mark.parametrize("n_left", [0, 5, 20, -1])
 def test_read__a_chunk_cut_short(tmp_path: Path, codec: str, n_left: int) -> None:
     vector(tmp_path, np.arange(100, dtype=np.int32), 100, codec=V3[codec])
     file = tmp_path / "x" / "c" / "0"
     file.write_bytes(file.read_bytes()[:n_left])
-    said = r"`x` is in .*, but its values cannot be read \(.*values 0 to 100\); copy or write"
+    said = r"`x` is in .*, but its values cannot be read \(.*values 0 to 100\); copy it or convert"
     with pytest.raises(DamagedFileError, match=said):
+        StoredArray(ZarrRoot(tmp_path), "x")[0:50]
+
+
+@pytest.mark.parametrize("codec", ["blosc, checksums", "checksums"])
+def test_read__checksums_find_every_flipped_bit(tmp_path: Path, codec: str) -> None:
+    vector(tmp_path, np.arange(10, dtype=np.int32), 10, codec=V3[codec])
+    file = tmp_path / "x" / "c" / "0"
+    content = file.read_bytes()
+    for bit in range(0, 8 * len(content), 7):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match="checksum does not fit"):
+            StoredArray(ZarrRoot(tmp_path), "x")[:]
+
+
+def test_read__absent_chunks_of_what_was_written_whole_are_lost(tmp_path: Path) -> None:
+    array = vector(tmp_path, np.arange(100, dtype=np.int32), 10)
+    (tmp_path / "x" / "c" / "3").unlink()
+    assert StoredArray(ZarrRoot(tmp_path), "x")[30:40].tolist() == [0] * 10
+    array.attrs[WHOLE] = True
+    with pytest.raises(DamagedFileError, match=r"`x` is in .*its chunk c/3 is not there"):
         StoredArray(ZarrRoot(tmp_path), "x")[0:50]
 
 
@@ -128,7 +153,7 @@ def test_read__a_chunk_of_another_length(tmp_path: Path) -> None:
     "options",
     [
         {"shards": (100,)},
-        {"compressors": [ZstdCodec(), Crc32cCodec()]},
+        {"compressors": [ZstdCodec(), GzipCodec()]},
         {"serializer": BytesCodec(endian="big")},
         {"filters": [zarr.codecs.TransposeCodec(order=(0,))]},
     ],

@@ -45,6 +45,12 @@ def convert(
             help="Values in a shard; by default 8 chunks behind a URL, and no shards in a folder.",
         ),
     ] = None,
+    checksums: Annotated[
+        bool,
+        typer.Option(
+            "--checksums", help="Keep a checksum of each chunk, which every reader compares."
+        ),
+    ] = False,
     by_feature: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,6 +79,7 @@ def convert(
                 overwrite=overwrite,
                 zarr_format=version,
                 shards="auto" if shards is None else shards,
+                checksums=checksums,
             )
         if names:
             display("Store by feature", total, total)

@@ -18,6 +18,7 @@ from lazymu.cli.plot import plot
 from lazymu.cli.report import report
 from lazymu.cli.run import run
 from lazymu.cli.simulate import simulate
+from lazymu.cli.validate import validate
 
 app = typer.Typer(
     name="lazymu",
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, concat, info, run, report, plot, export, simulate, demo):
+for command in (convert, concat, info, validate, run, report, plot, export, simulate, demo):
     app.command()(command)
 
 

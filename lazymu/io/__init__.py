@@ -8,6 +8,7 @@ from lazymu.io.elements import (
     StoreElements,
     Values,
 )
+from lazymu.io.integrity import validate
 from lazymu.io.open import open_elements
 from lazymu.io.write import write_elements
 
@@ -20,5 +21,6 @@ __all__ = [
     "convert",
     "export",
     "open_elements",
+    "validate",
     "write_elements",
 ]

@@ -19,6 +19,7 @@ def convert(
     zarr_format: Literal[2, 3] = 3,
     chunk_values: int = 1 << 20,
     shards: int | Literal["auto"] | None = "auto",
+    checksums: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Convert a file of any format that is read into a Zarr store (``.zarr``), streaming.
@@ -35,7 +36,7 @@ def convert(
         Replace ``dst`` where it exists.
     genome
         Genome to keep, of Cell Ranger files with several.
-    zarr_format, chunk_values, shards
+    zarr_format, chunk_values, shards, checksums
         Those of :func:`write_elements`.
     storage_options
         Of URLs, for ``src`` and ``dst`` alike, as of :func:`open_elements`.
@@ -67,6 +68,7 @@ def convert(
         zarr_format=zarr_format,
         chunk_values=chunk_values,
         shards=shards,
+        checksums=checksums,
         storage_options=storage_options,
     )
 

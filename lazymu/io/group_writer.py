@@ -32,6 +32,10 @@ class Form:
     replaced: str | None = None
     """The local store that is being written over."""
 
+    def write(self, group: Any, key: str, value: Any) -> None:
+        """Write what is no matrix."""
+        write_element(group, key, value, checksums=self.layout.checksums)
+
 
 @dataclass
 class Pending:
@@ -47,9 +51,9 @@ def write_store(root: Any, elements: StoreElements, form: Form) -> None:
     """Write a MuData into the root group of a file."""
     parts = joint_parts(elements)
     for key in ("obs", "var"):
-        write_element(root, key, parts[key])
+        form.write(root, key, parts[key])
     for key in (*JOINT, "uns", "obsmap", "varmap"):
-        write_element(root, key, _values(parts[key]))
+        form.write(root, key, _values(parts[key]))
     mod = root.create_group("mod")
     pending = []
     for name, modality in elements.mod.items():
@@ -90,12 +94,12 @@ def _stamp(group: Any, encoding: str) -> None:
 
 def _write_tables(group: Any, elements: ModalityElements, form: Form, name: str) -> Pending:
     """Write all but matrices and `uns`."""
-    write_element(group, "obs", elements.obs)
-    write_element(group, "var", elements.var)
+    form.write(group, "obs", elements.obs)
+    form.write(group, "var", elements.var)
     for key in JOINT:
-        write_element(group, key, _values(getattr(elements, key)))
+        form.write(group, key, _values(getattr(elements, key)))
     pending = Pending(group, _without_own(_values(elements.uns)))
-    write_element(group, "layers", {})
+    form.write(group, "layers", {})
     label = f"write {name}".rstrip()
     if elements.X is not None:
         _plan(pending, group, "X", elements.X, "X", form, label)
@@ -127,7 +131,7 @@ def _write_raw(
         return
     group = pending.group.create_group("raw")
     for key, value in values.items():
-        write_element(group, key, value)
+        form.write(group, key, value)
     group.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
     _plan(pending, group, "X", raw.X, "raw", form, label)
 
@@ -173,5 +177,5 @@ def _write_matrices(pending: list[Pending], form: Form) -> None:
                 record = modality.records[name]
                 record.fingerprint, record.sums = fingerprint(job.node), job.sums
             uns = {**uns, LAZYMU: {**uns.get(LAZYMU, {}), **records_to_uns(modality.records)}}
-        write_element(modality.group, "uns", uns)
+        form.write(modality.group, "uns", uns)
         _stamp(modality.group, "anndata")

@@ -21,8 +21,9 @@ from lazymu.io.records import (
 from lazymu.keys import LAZYMU
 from lazymu.store.elements import keys_of, open_matrix, read_table
 from lazymu.store.fingerprint import absent_files, still_holds
-from lazymu.store.roots import Root, ZarrRoot
+from lazymu.store.roots import Root, ZarrRoot, reading
 from lazymu.store.sources import MatrixSource, native_dtype
+from lazymu.store.whole import fix_of
 from lazymu.stream.matrix import LazyMatrix
 from lazymu.stream.steps import Astype, Step
 
@@ -94,7 +95,7 @@ class MatrixReader:
         if source.shape != shape:
             got = f"{source.shape[0]} × {source.shape[1]} in {self._root}"
             rule = f"its tables have {shape[0]} cells and {shape[1]} features"
-            raise DamagedFileError(explain(path, got, rule, "write the file again"))
+            raise DamagedFileError(explain(path, got, rule, fix_of(self._root)))
         if record is None:
             return LazyMatrix(source)
         loader = sums_loader(self._root, self._prefix, name, record, path)
@@ -122,18 +123,21 @@ class MatrixReader:
         if record is None or record.fingerprint is None:
             return None
         node = self._root.node(path)
-        if not still_holds(record.fingerprint, node, read=False):
+        with reading(self._root, path):
+            holds = still_holds(record.fingerprint, node, read=False)
+        if not holds:
             if names := [name] * bool(record.steps) + recipes:
                 warn_of_lost(path, names, self._root)
             return None
         if not isinstance(self._root, ZarrRoot):
             return record
+        self._root.expect_whole(path)
         if self._root.is_remote:  # where listing takes time, or is not possible
-            self._root.expect_whole(path)
-        elif n_absent := absent_files(node):
+            return record
+        if n_absent := absent_files(node):
             got = f"without {n_absent} of its files in {self._root}"
             rule = "lazymu wrote all of them"
-            raise DamagedFileError(explain(path, got, rule, "copy or write the store again"))
+            raise DamagedFileError(explain(path, got, rule, fix_of(self._root)))
         return record
 
 

@@ -75,7 +75,7 @@ def open_elements(
         if not matrix.exists():
             raise missing(file)
         return read_tenx_mtx(matrix)
-    root = _root_of(file, storage_options)
+    root = root_of(file, storage_options)
     kind = kind_of(root)
     if not kind and isinstance(root, H5Root) and is_tenx(root):
         return _read_tenx(root, inner, genome)
@@ -101,7 +101,8 @@ def split_path(path: str) -> tuple[str, str]:
     return path, ""
 
 
-def _root_of(file: str, options: Mapping[str, Any] | None) -> Root:
+def root_of(file: str, options: Mapping[str, Any] | None) -> Root:
+    """Return the root of an HDF5 file or a Zarr store."""
     if is_url(file):
         return _remote_root(file, options)
     folder = Path(file)

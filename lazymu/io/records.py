@@ -71,14 +71,15 @@ def load_records(root: Root, prefix: str) -> dict[str, MatrixRecord]:
     place = f"{prefix}uns/{LAZYMU}"
     if "matrices" not in keys_of(root, place):
         return {}
-    infos = json.loads(str(read_element(root, f"{place}/matrices")))
+    text = str(read_element(root, f"{place}/matrices"))
     recipes = read_element(root, f"{place}/recipes") if "recipes" in keys_of(root, place) else {}
-    return {
-        name: MatrixRecord(
-            Origin(*info["origin"]), info["fingerprint"], _steps(recipes.get(name, {}))
-        )
-        for name, info in infos.items()
-    }
+    with reading(root, place):
+        return {
+            name: MatrixRecord(
+                Origin(*info["origin"]), info["fingerprint"], _steps(recipes.get(name, {}))
+            )
+            for name, info in json.loads(text).items()
+        }
 
 
 def _steps(recipe: Mapping[str, Any]) -> tuple[Step, ...]:
@@ -111,7 +112,23 @@ def _load_sums(
         holds = still_holds(record.fingerprint, root.node(path), read=True)
     if not holds:
         return None
-    return _unpack(read_element(root, f"{place}/{name}"))
+    return read_sums(root, f"{place}/{name}", tuple(record.fingerprint["shape"]))
+
+
+def read_sums(root: Root, place: str, shape: tuple[int, int]) -> MatrixSums:
+    """Return the stored sums of a matrix.
+
+    Raises
+    ------
+    DamagedFileError
+        If they cannot be read or are not of a matrix of that shape.
+    """
+    packed = read_element(root, place)
+    with reading(root, place):
+        sums = _unpack(packed)
+        if (len(sums.cells.nnz), len(sums.features.nnz)) != tuple(shape):
+            raise ValueError(f"they are not of {shape[0]} cells and {shape[1]} features")
+    return sums
 
 
 def _pack(sums: MatrixSums) -> dict[str, Any]:

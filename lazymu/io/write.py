@@ -35,6 +35,7 @@ def write_elements(
     shards: int | Literal["auto"] | None = "auto",
     X: Literal["counts", "normalized"] | None = None,
     compression: Literal["gzip", "lzf"] | None = "gzip",
+    checksums: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a MuData or AnnData to ``.zarr``, ``.h5mu`` or ``.h5ad``, block by block.
@@ -65,6 +66,9 @@ def write_elements(
         in Zarr, values in HDF5.
     compression
         Filter of HDF5 arrays.
+    checksums
+        Keep a checksum (CRC-32C, a codec of Zarr's format 3) of each chunk, four bytes, so that
+        every reader finds out what was changed on a disk or on the way.
     storage_options
         Of a URL, as of :func:`open_elements`.
 
@@ -75,8 +79,9 @@ def write_elements(
     UnknownFormatError
         If the suffix is none of the three.
     ArgumentError
-        If a MuData is to be written as ``.h5ad``, or a modality as ``.h5mu``; if a URL takes no
-        files (``https://``), or matrices are read from the store that would be replaced there.
+        If a MuData is to be written as ``.h5ad``, or a modality as ``.h5mu``; if ``checksums`` are
+        asked for in HDF5 or in Zarr's format 2; if a URL takes no files (``https://``), or matrices
+        are read from the store that would be replaced there.
     AccessError, RemoteError
         If an object store refuses, or does not answer.
     MemoryLimitError
@@ -111,7 +116,10 @@ def write_elements(
     if shards == "auto":
         in_shards = is_url(target) and zarr_format == 3
         shards = SHARD_CHUNKS * chunk_values if in_shards else None
-    layout = Layout(chunk_values, shards, compression)
+    layout = Layout(chunk_values, shards, compression, checksums)
+    if not native and checksums:
+        rule = "checksums are kept of the chunks of .zarr stores"
+        raise ArgumentError(explain("checksums", checksums, rule, "write to .zarr"))
     counts = native if X is None else X == "counts"
     replaced = None if is_url(target) else str(Path(target).resolve())
     form = Form(layout, counts=counts, native=native, replaced=replaced)
@@ -188,6 +196,9 @@ def check_format(layout: Layout, zarr_format: int) -> None:
     if zarr_format == 2 and layout.shard_values is not None:
         rule = "format 2 of Zarr has no shards"
         raise ArgumentError(explain("shards", layout.shard_values, rule, "pass None"))
+    if zarr_format == 2 and layout.checksums:
+        rule = "format 2 of Zarr has no checksum behind its compressor"
+        raise ArgumentError(explain("checksums", layout.checksums, rule, "pass zarr_format=3"))
 
 
 def _write_zarr(elements: Elements, store: Any, form: Form, zarr_format: Literal[2, 3]) -> None:

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from lazymu.errors import ArgumentError, explain
+from lazymu.keys import WHOLE
 from lazymu.typing import Array
 
 H5_CHUNK_VALUES = 1 << 17
@@ -33,11 +34,14 @@ class Layout:
         A shard of each array is held in memory while it is written.
     compression
         HDF5 filter; Zarr arrays are compressed by Blosc (lz4, bytes shuffled).
+    checksums
+        Keep a CRC-32C of each compressed chunk (Zarr format 3).
     """
 
     chunk_values: int = 1 << 20
     shard_values: int | None = None
     compression: str | None = "gzip"
+    checksums: bool = False
 
     def __post_init__(self) -> None:
         if self.chunk_values < 1:
@@ -85,9 +89,12 @@ def create_array(
         dtype=dtype,
         chunks=chunks,
         shards=shards,
-        compressors=blosc(group.metadata.zarr_format, np.dtype(dtype).itemsize),
+        compressors=compressors(
+            blosc(group.metadata.zarr_format, np.dtype(dtype).itemsize), layout.checksums
+        ),
         fill_value=0,
         # Every chunk is written, so that a chunk that is absent later is known to be lost.
+        attributes={WHOLE: True},
         config={"write_empty_chunks": True},
     )
 
@@ -131,6 +138,21 @@ def blosc(zarr_format: int, itemsize: int) -> Any:
     from zarr.codecs import BloscCodec
 
     return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=itemsize)
+
+
+def compressors(compressor: Any, checksums: bool) -> Any:  # noqa: FBT001 - of a layout
+    """Return a compressor alone or, of format 3, with a checksum of each chunk behind it."""
+    if not checksums:
+        return compressor
+    from zarr.codecs import Crc32cCodec
+
+    return [compressor, Crc32cCodec()]
+
+
+def has_checksums(array: Any) -> bool:
+    """Return whether a Zarr array keeps a checksum of each chunk."""
+    codecs = getattr(array, "compressors", None) or ()
+    return any(type(codec).__name__ == "Crc32cCodec" for codec in codecs)
 
 
 class UnitWriter:

@@ -7,16 +7,17 @@ was made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lazymu.store.arrays import Layout
+from lazymu.store.arrays import Layout, has_checksums
+from lazymu.store.elements import is_array
 from lazymu.store.fingerprint import fingerprint, still_holds
 from lazymu.store.replace import replacing
-from lazymu.store.roots import Place, StoredArray, ZarrRoot
+from lazymu.store.roots import Place, Root, StoredArray, ZarrRoot
 from lazymu.store.sources import CSRSource
 from lazymu.store.writers import CSRWriter, write_all
 from lazymu.typing import CSR
@@ -33,6 +34,13 @@ def copy_path(place: Place) -> Path:
     return store.with_name(f"{store.name}.lazymu") / f"{name}-by-feature.zarr"
 
 
+def copies_of(store: Path, names: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    """Yield the copies beside a store, each with the name of its matrix among ``names``."""
+    known = {copy_path(Place(Root(store), name)).name: name for name in names}
+    for path in sorted(store.with_name(f"{store.name}.lazymu").glob("*-by-feature.zarr")):
+        yield path, known.get(path.name, path.name.removesuffix("-by-feature.zarr"))
+
+
 def write_copy(
     place: Place, features: Iterable[CSR], *, n_obs: int, dtype: np.dtype[Any], n_values: int
 ) -> None:
@@ -41,9 +49,11 @@ def write_copy(
 
     with replacing(copy_path(place), overwrite=True) as temporary:
         group = zarr.open_group(str(temporary), mode="w", zarr_format=3)
-        writer = CSRWriter(group, NAME, n_obs, dtype=dtype, layout=Layout(), capacity=n_values)
+        node = place.root.node(place.name)
+        layout = Layout(checksums=has_checksums(node if is_array(node) else node["data"]))
+        writer = CSRWriter(group, NAME, n_obs, dtype=dtype, layout=layout, capacity=n_values)
         write_all(writer, features)
-        group[NAME].attrs[OF] = fingerprint(place.root.node(place.name))
+        group[NAME].attrs[OF] = fingerprint(node)
 
 
 def copy_bytes(place: Place) -> int:
@@ -65,4 +75,6 @@ def open_copy(place: Place) -> CSRSource | None:
         StoredArray(root, f"{NAME}/{part}") for part in ("data", "indices", "indptr")
     )
     n_vars, n_obs = node.attrs["shape"]
-    return CSRSource(data, indices, indptr, (n_vars, n_obs))
+    copy = CSRSource(data, indices, indptr, (n_vars, n_obs))
+    copy.is_canonical = True
+    return copy

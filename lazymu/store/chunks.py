@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,13 +17,14 @@ import numpy as np
 
 from lazymu.typing import Array
 
-Decoder: TypeAlias = Callable[[bytes, Array], None]
+Decoder: TypeAlias = Callable[[Any, Array], None]
 """Writes what a chunk's file holds into an array (chunk,)."""
 
 KEPT_VALUES = 1 << 22
 """A chunk that a read ends in is kept for the read that goes on from there, up to this length."""
 BLOSC_HEADER = struct.Struct("<4xI4xI")
 """Lengths in bytes, decoded and encoded."""
+CHECKSUM_BYTES = 4
 
 
 class ChunkFiles:
@@ -36,10 +38,12 @@ class ChunkFiles:
         The array's folder.
     decode
         Decoder of its chunks.
+    is_whole
+        Whether every chunk was written, so that one that is absent was lost.
     """
 
-    def __init__(self, array: Any, files: Path, decode: Decoder) -> None:
-        self._files, self._decode = files, decode
+    def __init__(self, array: Any, files: Path, decode: Decoder, *, is_whole: bool = False) -> None:
+        self._files, self._decode, self._is_whole = files, decode, is_whole
         self._length, self._chunk = int(array.shape[0]), int(array.chunks[0])
         self._dtype, self._fill = np.dtype(array.dtype), array.fill_value or 0
         self._encode_key = array.metadata.encode_chunk_key
@@ -73,9 +77,12 @@ class ChunkFiles:
         return values
 
     def _read_chunk(self, number: int, out: Array) -> None:
+        key = self._encode_key((number,))
         try:
-            encoded = (self._files / self._encode_key((number,))).read_bytes()
+            encoded = (self._files / key).read_bytes()
         except FileNotFoundError:
+            if self._is_whole:
+                raise FileNotFoundError(f"its chunk {key} is not there") from None
             out[:] = self._fill  # what is absent from a Zarr array has its fill value
             return
         decode_chunk(self._decode, encoded, out, number * self._chunk)
@@ -85,12 +92,12 @@ def decode_chunk(decode: Decoder, encoded: bytes, out: Array, first: int) -> Non
     """Decode the chunk of values from ``first`` into ``out``; an error says which chunk it was."""
     try:
         decode(encoded, out)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # decoders raise many kinds
         error.add_note(f"in the chunk of values {first:,} to {first + len(out):,}")
         raise
 
 
-def chunk_files(array: Any, folder: str) -> ChunkFiles | None:
+def chunk_files(array: Any, folder: str, *, is_whole: bool = False) -> ChunkFiles | None:
     """Return the reader of an array of a Zarr folder; None of one that zarr-python has to read."""
     metadata = getattr(array, "metadata", None)
     if metadata is None or len(array.shape) != 1 or np.dtype(array.dtype).kind not in "iuf":
@@ -101,7 +108,7 @@ def chunk_files(array: Any, folder: str) -> ChunkFiles | None:
         decode = decoder_of([codec.to_dict() for codec in metadata.codecs])
     if decode is None or not np.dtype(array.dtype).isnative:
         return None
-    return ChunkFiles(array, Path(folder) / array.path, decode)
+    return ChunkFiles(array, Path(folder) / array.path, decode, is_whole=is_whole)
 
 
 def _decoder_2(metadata: Any) -> Decoder | None:
@@ -114,9 +121,22 @@ def decoder_of(codecs: Sequence[Any]) -> Decoder | None:
     """Return the decoder of format 3's codecs, None of those that zarr-python has to decode."""
     first, *others = codecs
     little = (first.get("configuration") or {}).get("endian", "little") == "little"
+    if others and others[-1]["name"] == "crc32c":
+        inner = decoder_of(codecs[:-1])
+        return None if inner is None else partial(_checked, inner)
     if first["name"] != "bytes" or not little or len(others) > 1:
         return None
     return _decoder(others[0]["name"]) if others else _raw
+
+
+def _checked(decode: Decoder, encoded: bytes, out: Array) -> None:
+    """Decode what stands before a checksum, where that is right."""
+    from google_crc32c import value
+
+    content, found = np.frombuffer(encoded, np.uint8)[:-CHECKSUM_BYTES], encoded[-CHECKSUM_BYTES:]
+    if len(found) < CHECKSUM_BYTES or value(content) != int.from_bytes(found, "little"):
+        raise ValueError("its checksum does not fit its content")
+    decode(content, out)
 
 
 def _decoder(name: str) -> Decoder | None:

@@ -11,7 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, explain
-from lazymu.store.arrays import is_h5
+from lazymu.keys import WHOLE
+from lazymu.store.arrays import compressors, is_h5
 
 VECTOR_CHUNK = 1 << 17
 ROWS_CHUNK = 1 << 15
@@ -20,8 +21,8 @@ MATRIX_CHUNK = 1 << 23
 SPARSE_CHUNK = 1 << 20
 
 
-def write_element(group: Any, key: str, value: Any) -> None:
-    """Write a value through anndata; an error says which element it was.
+def write_element(group: Any, key: str, value: Any, *, checksums: bool = False) -> None:
+    """Write a value through anndata, every chunk of it; an error says which element it was.
 
     Text without missing values is written as a plain string array, which old readers know too;
     text with missing values as a nullable one, for want of another encoding.
@@ -37,14 +38,34 @@ def write_element(group: Any, key: str, value: Any) -> None:
     known = {"allow_write_nullable_strings": True, "auto_shard_zarr_v3": False}
     options = {name: on for name, on in known.items() if hasattr(anndata.settings, name)}
     value = plain(value)
-    with warnings.catch_warnings(), anndata.settings.override(**options):
+    with warnings.catch_warnings(), anndata.settings.override(**options), all_chunks():
         # On encodings that zarr or pandas may change; what is written is read back in tests.
         warnings.simplefilter("ignore")
         try:
-            anndata.io.write_elem(group, key, value, dataset_kwargs=_chunks(group, value))
+            form = _chunks(group, value) | _of_zarr(group, checksums=checksums)
+            anndata.io.write_elem(group, key, value, dataset_kwargs=form)
         except Exception as error:
             error.add_note(f"raised while writing {key!r} below {group.name}")
             raise
+
+
+def all_chunks() -> Any:
+    """Return a context in which zarr writes chunks of fill value too, so that absent ones tell."""
+    import zarr
+
+    return zarr.config.set({"array.write_empty_chunks": True})
+
+
+def _of_zarr(group: Any, *, checksums: bool) -> dict[str, Any]:
+    """Return what the arrays of a Zarr element are created with."""
+    if is_h5(group):
+        return {}
+    whole: dict[str, Any] = {"attributes": {WHOLE: True}}
+    if not checksums:
+        return whole
+    from zarr.codecs import ZstdCodec
+
+    return {**whole, "compressors": compressors(ZstdCodec(), checksums)}
 
 
 def check_key(key: str) -> None:

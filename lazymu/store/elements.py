@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
-from lazymu.store.roots import Place, Root, StoredArray
+from lazymu.store.roots import Place, Root, StoredArray, reading
 from lazymu.store.sources import CSRSource, DenseSource, MatrixSource, Origin
 from lazymu.store.transpose import TransposedSource
+from lazymu.store.whole import fix_of
 
 
 def as_text(value: Any) -> str:
@@ -35,13 +36,24 @@ def is_array(node: Any) -> bool:
 def keys_of(root: Root, name: str) -> list[str]:
     """Return the names in a group, none where it is absent."""
     node = root.find(name)
-    return [] if node is None or is_array(node) else sorted(node.keys())
+    if node is None or is_array(node):
+        return []
+    with reading(root, name, "metadata"):
+        keys = sorted(node.keys())
+    for lost in sorted(set(root.folders(name)) - set(keys)):
+        root.check_lost(f"{name}/{lost}")
+    return keys
 
 
 def read_element(root: Root, name: str) -> Any:
     """Return an element in memory; an error says which element of which file it was.
 
     Formats of old anndata versions are read without their warnings: that they open is promised.
+
+    Raises
+    ------
+    DamagedFileError
+        If it cannot be read, though its encoding is known.
     """
     import anndata
 
@@ -50,22 +62,30 @@ def read_element(root: Root, name: str) -> Any:
         try:
             return anndata.io.read_elem(root.node(name))
         except Exception as error:
+            if isinstance(error, LazyMuError):
+                raise
             error.add_note(f"raised while reading {name!r} of {root}")
-            raise
+            if _is_unknown(error):
+                raise
+            text = "; ".join(str(error).split("\n")[:1])
+            rule = f"it cannot be read ({type(error).__name__}: {text})"
+            raise DamagedFileError(explain(name, f"in {root}", rule, fix_of(root))) from error
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Return whether the element is of an encoding that anndata does not know."""
+    return any(kind.__name__ == "IORegistryError" for kind in type(error).__mro__)
 
 
 def read_table(root: Root, name: str) -> pd.DataFrame:
     """Return an annotation table, also one that an old anndata wrote as a structured array."""
-    try:
-        table = read_element(root, name)
-    except LazyMuError:
-        raise
-    except Exception as error:
-        rule = f"the table cannot be read ({type(error).__name__}: {error})"
-        raise DamagedFileError(
-            explain(name, f"in {root}", rule, "copy or write the file again")
-        ) from error
-    return table if isinstance(table, pd.DataFrame) else _table_of_records(table)
+    table = read_element(root, name)
+    if isinstance(table, pd.DataFrame):
+        return table
+    if getattr(getattr(table, "dtype", None), "names", None) is None:
+        rule = f"it is a {type(table).__name__} and no table"
+        raise DamagedFileError(explain(name, f"in {root}", rule, fix_of(root)))
+    return _table_of_records(table)
 
 
 def _table_of_records(records: Any) -> pd.DataFrame:
@@ -118,4 +138,5 @@ def open_matrix(root: Root, name: str, origin: Origin | None = None) -> MatrixSo
         return TransposedSource(CSRSource(data, indices, indptr, (n_vars, n_obs)))
     csr = CSRSource(data, indices, indptr, (n_obs, n_vars), origin)
     csr.place = None if origin is None else Place(root, name)
+    csr.is_canonical = origin is not None
     return csr

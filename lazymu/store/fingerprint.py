@@ -69,7 +69,7 @@ def _checksum(node: Any) -> int:
 
 def absent_files(node: Any) -> int:
     """Return how many chunks or shards of a Zarr matrix are not there; they would read as zeros."""
-    arrays = [node] if is_array(node) else [node["data"], node["indices"]]
+    arrays = [node] if is_array(node) else [node[part] for part in ("data", "indices", "indptr")]
     return sum(_absent(array) for array in arrays)
 
 

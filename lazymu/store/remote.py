@@ -28,13 +28,12 @@ from lazymu.errors import (
 )
 from lazymu.store.credentials import CHECK, no_credentials, s3_config
 from lazymu.store.locations import READ_ONLY, check_url, redacted, scheme_of
+from lazymu.store.whole_stores import WholeStore
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
-"""Names of metadata; all other keys are chunks or shards."""
 ROOTS = ("zarr.json", ".zgroup", ".zarray")
 """Those by which a store is known."""
 RETRIES: dict[str, Any] = {
@@ -100,7 +99,7 @@ def connect(url: str, options: Mapping[str, Any] | None) -> Any:
         raise ArgumentError(explain("path", repr(redacted(url)), rule, fix)) from None
 
 
-class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it takes none
+class RemoteStore(WholeStore, ObjectStore):  # type: ignore[type-arg] # of older zarr it takes none
     """The objects below a URL.
 
     Parameters
@@ -142,9 +141,7 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
     ) -> Buffer | None:
         with told(self.location):
             value = await super().get(key, prototype, byte_range)
-        if value is None:
-            self._check_lost(key)
-        elif self.version is None and key in ROOTS:
+        if value is not None and self.version is None and key in ROOTS:
             self.version = zlib.crc32(value.to_bytes())
         return value
 
@@ -153,16 +150,11 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
     ) -> list[Buffer | None]:
         wanted = list(key_ranges)
         with told(self.location):
-            values = await super().get_partial_values(prototype, wanted)
+            values = await ObjectStore.get_partial_values(self, prototype, wanted)
         for (key, _), value in zip(wanted, values, strict=True):
             if value is None:
-                self._check_lost(key)
+                await self._check_lost(key, prototype)
         return values
-
-    def _check_lost(self, key: str) -> None:
-        name = next((name for name in self.whole if key.startswith(f"{name}/")), None)
-        if name is not None and not is_document(key):
-            raise lost(name, key, self.location)
 
     async def exists(self, key: str) -> bool:
         with told(self.location):
@@ -208,28 +200,24 @@ class RemoteStore(ObjectStore):  # type: ignore[type-arg] # of older zarr it tak
             return None
         return {entry["path"]: entry["size"] for entry in listed(self.store, self.location)}
 
+    def content(self, key: str) -> bytes:
+        """Return an object."""
+        import obstore
+
+        with told(self.location):
+            return bytes(obstore.get(self.store, key).bytes())
+
     def ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> list[Any]:
         """Return ranges of bytes of an object; neighbouring ones come in one request."""
-        try:
-            return ranges_of(self.store, key, starts, stops, self.location)
-        except FileNotFoundError:
-            raise lost(_array_of(key), key, self.location) from None
+        return ranges_of(self.store, key, starts, stops, self.location)
 
     def tail(self, key: str, n_bytes: int) -> Any:
         """Return the last bytes of an object."""
         import obstore
 
         options: Any = {"range": {"suffix": n_bytes}}
-        try:
-            with told(self.location):
-                return obstore.get(self.store, key, options=options).bytes()
-        except FileNotFoundError:
-            raise lost(_array_of(key), key, self.location) from None
-
-
-def is_document(key: str) -> bool:
-    """Return whether a key is that of metadata."""
-    return key.rpartition("/")[2] in DOCUMENTS
+        with told(self.location):
+            return obstore.get(self.store, key, options=options).bytes()
 
 
 def listed(target: Any, location: str) -> list[Any]:
@@ -254,18 +242,6 @@ def ranges_of(
 
     with told(location):
         return list(obstore.get_ranges(target, key, starts=starts, ends=stops))
-
-
-def _array_of(key: str) -> str:
-    """Return the path of a vector from the key of a piece of it, of either kind."""
-    return key.rpartition("/")[0].removesuffix("/c")
-
-
-def lost(name: str, key: str, location: str) -> DamagedFileError:
-    """Return the error of an object that was written and is not there."""
-    rule = f"{key} of it is not there, and lazymu wrote all chunks"
-    fix = "copy or write the store again, or open it again if it was replaced"
-    return DamagedFileError(explain(name, f"in {location}", rule, fix))
 
 
 @contextmanager

@@ -22,12 +22,12 @@ from lazymu.store.remote import (
     ROOTS,
     RemoteStore,
     connect,
-    is_document,
     listed,
     no_store,
     told,
 )
 from lazymu.store.roots import live_roots
+from lazymu.store.whole import is_document
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest

@@ -6,10 +6,9 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from zarr.storage import ZipStore
-
 from lazymu.store.locations import redacted, split_query
 from lazymu.store.remote import connect, no_store, ranges_of, told
+from lazymu.store.whole_stores import WholeZip
 
 BUFFER_BYTES = 1 << 20
 """What a request brings at least: small chunks of a ZIP file are read one after the other."""
@@ -47,18 +46,18 @@ class ObjectFile(io.RawIOBase):
         return n_bytes
 
 
-class RemoteZip(ZipStore):
+class RemoteZip(WholeZip):
     """A ZIP file that is read through a file object."""
 
-    def __init__(self, file: Any, location: str) -> None:
-        super().__init__("remote.zip", mode="r")
+    def __init__(self, file: Any, location: str, whole: set[str]) -> None:
+        super().__init__("remote.zip", whole)
         self.path, self._location = file, redacted(location)
 
     def __str__(self) -> str:
         return self._location
 
 
-def open_zip(url: str, options: Mapping[str, Any] | None) -> RemoteZip:
+def open_zip(url: str, options: Mapping[str, Any] | None, whole: set[str]) -> RemoteZip:
     """Return the store in a ZIP file behind a URL."""
     import obstore
 
@@ -71,4 +70,4 @@ def open_zip(url: str, options: Mapping[str, Any] | None) -> RemoteZip:
     except FileNotFoundError:
         raise no_store(url) from None
     raw = ObjectFile(target, name, size, redacted(url))
-    return RemoteZip(io.BufferedReader(raw, BUFFER_BYTES), url)
+    return RemoteZip(io.BufferedReader(raw, BUFFER_BYTES), url, whole)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lazymu.store.arrays import Layout, chunks_of, is_h5
+from lazymu.store.arrays import Layout, chunks_of, has_checksums, is_h5
 from lazymu.store.elements import is_array
 from lazymu.store.roots import Place, ZarrRoot
 
@@ -34,6 +34,8 @@ def can_reuse(place: Place, parent: Any, layout: Layout) -> bool:
         return False
     values = node if is_array(node) else node["data"]
     width = values.shape[1] if is_array(node) else None
+    if has_checksums(values) != layout.checksums:
+        return False
     return (values.chunks, values.shards) == chunks_of(width, layout)
 
 

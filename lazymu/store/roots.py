@@ -8,7 +8,7 @@ replaces the file, the one that was there lives on beside it for as long as a ro
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EACCES
 from os import strerror
@@ -19,9 +19,11 @@ import h5py
 import numpy as np
 
 from lazymu.errors import DamagedFileError, LazyMuError, MissingFileError, explain
+from lazymu.keys import WHOLE
 from lazymu.store.chunks import ChunkFiles, chunk_files
 from lazymu.store.locations import is_url, redacted, split_query
 from lazymu.store.shards import FolderObjects, ShardedRows, sharded_rows
+from lazymu.store.whole import fix_of, is_below
 from lazymu.typing import Array
 
 _live: weakref.WeakSet[Root] = weakref.WeakSet()
@@ -60,8 +62,12 @@ class Root:
         """Return the group or array at a path below the root."""
         name = name.strip("/")
         if name not in self._nodes:
-            self._nodes[name] = self.node()[name] if name else self._open()
+            self._nodes[name] = self._node_at(name) if name else self._open()
         return self._nodes[name]
+
+    def _node_at(self, name: str) -> Any:
+        with reading(self, name, "metadata"):
+            return self.node()[name]
 
     def find(self, name: str) -> Any:
         """Return the group or array at a path below the root, None where there is none."""
@@ -70,7 +76,15 @@ class Root:
         except KeyError as error:
             # zarr keeps the error, and the error all frames that led here, with what they hold.
             error.__traceback__ = None
+            self.check_lost(name)
             return None
+
+    def check_lost(self, name: str) -> None:
+        """Raise where a group or array is not found whose parts are there."""
+
+    def folders(self, name: str) -> Collection[str]:
+        """Return the names below a group that hold files, where they can be listed at once."""
+        return ()
 
     def move(self, location: str, keep: object) -> None:
         """Follow a file that was moved; ``keep`` lives as long as the root does."""
@@ -127,6 +141,25 @@ class ZarrRoot(Root):
         """Take it that every chunk of a matrix was written, so that one that is absent was lost."""
         self._whole.add(name)
 
+    def is_whole(self, array: Any) -> bool:
+        """Return whether every chunk of an array was written."""
+        return bool(array.attrs.get(WHOLE, False)) or is_below(f"{array.path}/", self._whole)
+
+    def check_lost(self, name: str) -> None:
+        group, _, last = name.strip("/").rpartition("/")
+        if last in self.folders(group):
+            rule = "its metadata (zarr.json, .zgroup or .zarray) are not there"
+            raise DamagedFileError(explain(name, f"in {self}", rule, fix_of(self)))
+
+    def folders(self, name: str) -> Collection[str]:
+        if not self.is_folder and not self.is_zip:
+            return ()
+        from lazymu.store.whole_stores import folders_of
+
+        with reading(self, name):
+            found = folders_of(self.node().store, name)
+        return {folder for folder in found if not folder.startswith((".", "__"))}
+
     def _open(self) -> Any:
         import zarr
 
@@ -138,7 +171,7 @@ class ZarrRoot(Root):
             raise missing(self.location)
         # A folder is listed as it is: consolidated metadata that others wrote may be stale.
         try:
-            store = self._zip_store() if self.is_zip else self.location
+            store = self._zip_store() if self.is_zip else self._folder_store()
             return zarr.open_group(store, mode="r", use_consolidated=False)
         except LazyMuError:
             raise
@@ -149,10 +182,15 @@ class ZarrRoot(Root):
         if not self.is_local:
             from lazymu.store.remote_zip import open_zip
 
-            return open_zip(self.location, self._options)
-        from zarr.storage import ZipStore
+            return open_zip(self.location, self._options, self._whole)
+        from lazymu.store.whole_stores import WholeZip
 
-        return ZipStore(self.location, mode="r")
+        return WholeZip(self.location, self._whole)
+
+    def _folder_store(self) -> Any:
+        from lazymu.store.whole_stores import WholeFolder
+
+        return WholeFolder(self.location, self._whole)
 
     def _open_remote(self) -> Any:
         import zarr
@@ -183,7 +221,7 @@ class ZarrRoot(Root):
 
 def _no_group(root: Root, error: Exception) -> DamagedFileError:
     rule = f"it cannot be opened as a Zarr group ({error})"
-    return DamagedFileError(explain("path", repr(str(root)), rule, "copy or write it again"))
+    return DamagedFileError(explain("path", repr(str(root)), rule, fix_of(root)))
 
 
 class Place(NamedTuple):
@@ -247,22 +285,21 @@ class StoredArray:
 def _direct_reader(root: Root, node: Any) -> ChunkFiles | ShardedRows | None:
     if not isinstance(root, ZarrRoot) or not (root.is_folder or root.is_remote):
         return None
+    is_whole = root.is_whole(node)
     if root.is_remote:
-        return sharded_rows(node, node.store)
-    sharded = sharded_rows(node, FolderObjects(root.location))
-    return sharded or chunk_files(node, root.location)
+        return sharded_rows(node, node.store, is_whole=is_whole)
+    sharded = sharded_rows(node, FolderObjects(root.location), is_whole=is_whole)
+    return sharded or chunk_files(node, root.location, is_whole=is_whole)
 
 
 @contextmanager
-def reading(root: Root, name: str) -> Iterator[None]:
-    """Say which array of which file could not be read."""
+def reading(root: Root, name: str, what: str = "values") -> Iterator[None]:
+    """Say which array of which file could not be read; that there is none is left as it is."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, LazyMuError):
-            raise
+    except (LazyMuError, KeyError):
+        raise
+    except Exception as error:  # what zarr, numcodecs and h5py raise on damage is of many kinds
         told = "; ".join([str(error), *getattr(error, "__notes__", [])])
-        rule = f"its values cannot be read ({type(error).__name__}: {told})"
-        raise DamagedFileError(
-            explain(name, f"in {root}", rule, "copy or write the file again")
-        ) from error
+        rule = f"its {what} cannot be read ({type(error).__name__}: {told})"
+        raise DamagedFileError(explain(name or "path", f"in {root}", rule, fix_of(root))) from error

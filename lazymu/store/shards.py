@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lazymu.store.chunks import Decoder, decode_chunk, decoder_of
+from lazymu.store.chunks import CHECKSUM_BYTES, Decoder, decode_chunk, decoder_of
+from lazymu.store.whole import lost
 from lazymu.typing import Array
 
 ABSENT = np.iinfo(np.uint64).max
@@ -21,7 +22,6 @@ ABSENT = np.iinfo(np.uint64).max
 KEPT_INDEXES = 1024
 N_REQUESTS = 8
 """Shards of a read that are asked for side by side, where each is a request."""
-CHECKSUM_BYTES = 4
 ENTRY_BYTES = 16
 INDEX_CODECS = ["bytes", "crc32c"]
 
@@ -30,6 +30,8 @@ class Objects(Protocol):
     """Where shards are read from, by key."""
 
     is_remote: bool
+    location: str
+    """Shown in errors."""
 
     def tail(self, key: str, n_bytes: int) -> Any:
         """Return the last bytes of an object."""
@@ -46,7 +48,7 @@ class FolderObjects:
     is_remote = False
 
     def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
+        self._folder, self.location = Path(folder), folder
 
     def tail(self, key: str, n_bytes: int) -> bytes:
         with open(self._folder / key, "rb") as file:
@@ -73,10 +75,15 @@ class ShardedRows:
         Where its shards are.
     decode
         Decoder of a chunk.
+    is_whole
+        Whether every chunk was written, so that one that is absent was lost.
     """
 
-    def __init__(self, array: Any, objects: Objects, decode: Decoder) -> None:
+    def __init__(
+        self, array: Any, objects: Objects, decode: Decoder, *, is_whole: bool = False
+    ) -> None:
         self._objects, self._decode, self._path = objects, decode, array.path
+        self._is_whole = is_whole
         self._width = int(array.shape[1]) if len(array.shape) == 2 else None
         per_row = self._width or 1
         self._length = int(array.shape[0]) * per_row
@@ -116,13 +123,15 @@ class ShardedRows:
         entries = self._index(number)[chunks]
         there = entries[:, 0] != ABSENT
         offsets, ends = entries[there, 0].tolist(), entries[there].sum(axis=1).tolist()
-        encoded = iter(self._objects.ranges(self._key(number), offsets, ends) if offsets else ())
+        encoded = iter(self._ranges(number, offsets, ends) if offsets else ())
         for chunk, is_there in zip(chunks.tolist(), there.tolist(), strict=True):
             first = chunk * self._chunk
             place = number * self._shard + first
             lo, hi = max(start, first), min(stop, first + self._chunk)
             part = out[lo - start : hi - start]
             if not is_there:
+                if self._is_whole:
+                    raise ValueError(f"shard {self._key(number)} holds no chunk {chunk}")
                 part[:] = self._fill
             elif hi - lo == self._chunk:
                 decode_chunk(self._decode, bytes(next(encoded)), part, place)
@@ -130,6 +139,12 @@ class ShardedRows:
                 whole = np.empty(self._chunk, self._dtype)
                 decode_chunk(self._decode, bytes(next(encoded)), whole, place)
                 part[:] = whole[lo - first : hi - first]
+
+    def _ranges(self, number: int, starts: list[int], stops: list[int]) -> list[Any]:
+        try:
+            return self._objects.ranges(self._key(number), starts, stops)
+        except FileNotFoundError:  # whose index was read before
+            raise lost(self._key(number), self._objects.location) from None
 
     def _key(self, number: int) -> str:
         place = (number,) if self._width is None else (number, 0)
@@ -140,13 +155,23 @@ class ShardedRows:
         with self._lock:
             if number in self._indexes:
                 return self._indexes[number]
-        n_bytes = ENTRY_BYTES * (self._shard // self._chunk) + CHECKSUM_BYTES
-        index = _checked(bytes(self._objects.tail(self._key(number), n_bytes)), n_bytes)
+        index = self._read_index(number)
         with self._lock:
             if len(self._indexes) >= KEPT_INDEXES:
                 self._indexes.clear()
             self._indexes[number] = index
         return index
+
+    def _read_index(self, number: int) -> Array:
+        n_chunks = self._shard // self._chunk
+        n_bytes = ENTRY_BYTES * n_chunks + CHECKSUM_BYTES
+        try:
+            tail = bytes(self._objects.tail(self._key(number), n_bytes))
+        except FileNotFoundError:
+            if self._is_whole:
+                raise lost(self._key(number), self._objects.location) from None
+            return np.full((n_chunks, 2), ABSENT)
+        return _checked(tail, n_bytes)
 
 
 def _checked(tail: bytes, n_bytes: int) -> Array:
@@ -158,7 +183,7 @@ def _checked(tail: bytes, n_bytes: int) -> Array:
     return np.frombuffer(entries, "<u8").reshape(-1, 2)
 
 
-def sharded_rows(array: Any, objects: Objects) -> ShardedRows | None:
+def sharded_rows(array: Any, objects: Objects, *, is_whole: bool = False) -> ShardedRows | None:
     """Return the reader of an array in shards; None of what zarr-python has to read."""
     metadata = getattr(array, "metadata", None)
     if metadata is None or metadata.zarr_format != 3 or not _has_whole_rows(array):
@@ -174,7 +199,7 @@ def sharded_rows(array: Any, objects: Objects) -> ShardedRows | None:
     if names != INDEX_CODECS or _plain_text(found["index_location"]) != "end":
         return None
     decode = decoder_of([_plain(one) for one in found["codecs"]])
-    return None if decode is None else ShardedRows(array, objects, decode)
+    return None if decode is None else ShardedRows(array, objects, decode, is_whole=is_whole)
 
 
 def _has_whole_rows(array: Any) -> bool:

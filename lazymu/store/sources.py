@@ -7,6 +7,8 @@ pickled, so that a task on another machine opens the file again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +16,8 @@ import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, DamagedFileError, explain
 from lazymu.store.roots import Place
-from lazymu.typing import CSR, Array, Int64s
+from lazymu.store.whole import fix_of
+from lazymu.typing import CSR, Array, Int64s, Ints
 
 INT32_LIMIT = np.iinfo(np.int32).max
 
@@ -75,8 +78,21 @@ def native_dtype(dtype: Any) -> np.dtype[Any]:
     return dtype if dtype.itemsize <= 8 else np.dtype(np.float64)
 
 
-def canonical_csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> CSR:
-    """Return CSR with sorted, unique indices of the narrowest signed type and no explicit zeros."""
+def canonical_csr(
+    data: Array,
+    indices: Array,
+    indptr: Array,
+    shape: tuple[int, int],
+    *,
+    expect_canonical: bool = False,
+) -> CSR:
+    """Return CSR with sorted, unique indices of the narrowest signed type and no explicit zeros.
+
+    Raises
+    ------
+    DamagedFileError
+        If columns are out of range or, with ``expect_canonical``, the pieces are not so already.
+    """
     from lazymu.kernels.select import canonical
 
     wide = max(shape[1], len(data)) > INT32_LIMIT
@@ -87,9 +103,12 @@ def canonical_csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, 
             explain("indices", got, f"they must lie in 0..{shape[1] - 1}", "write the file again")
         )
     values = np.ascontiguousarray(data, dtype=native_dtype(data.dtype))
-    values, columns, offsets = canonical(
-        values, indices.astype(index_dtype, copy=False), indptr.astype(index_dtype, copy=False)
-    )
+    given: Ints = indices.astype(index_dtype, copy=False)
+    values, columns, offsets = canonical(values, given, indptr.astype(index_dtype, copy=False))
+    if expect_canonical and columns is not given:
+        rule = "lazymu wrote them sorted, each once, and no zeros"
+        got = "not in order, repeated, or of values that are 0"
+        raise DamagedFileError(explain("indices", got, rule, "write the file again"))
     return assemble_csr(values, columns, offsets, shape)
 
 
@@ -106,6 +125,31 @@ def dense_to_csr(X: Array) -> CSR:
     """Return a dense block as canonical CSR."""
     matrix: CSR = sp.csr_matrix(np.ascontiguousarray(X, dtype=native_dtype(X.dtype)))
     return matrix
+
+
+def name_of(handle: ArrayHandle, otherwise: str) -> str:
+    """Return the path of an array in its file, where it stands in one."""
+    return str(getattr(handle, "name", otherwise)).strip("/")
+
+
+def _fix_of(handle: ArrayHandle) -> str:
+    root = getattr(handle, "root", None)
+    return "write the file again" if root is None else fix_of(root)
+
+
+@contextmanager
+def _in_rows(handle: ArrayHandle, start: int, stop: int) -> Iterator[None]:
+    """Say of damage in which rows of which matrix of which file it was met."""
+    try:
+        yield
+    except DamagedFileError as error:
+        root = getattr(handle, "root", None)
+        if root is None:
+            raise
+        said = str(error).replace("`indices` is", f"`{name_of(handle, '')}` is", 1)
+        said = said.replace("write the file again.", f"{fix_of(root)}.")
+        where = f"rows {start:,} to {stop:,} of {root}"
+        raise DamagedFileError(f"{said} It was met in {where}.") from error
 
 
 class CSRSource:
@@ -129,7 +173,10 @@ class CSRSource:
         self.dtype = native_dtype(data.dtype)
         self.origin = origin or Origin(str(np.dtype(data.dtype)), "csr_matrix")
         self.place: Place | None = None
+        self.is_canonical = False
+        """Whether lazymu wrote it, so that what is not in canonical form is damaged."""
         self._indptr: Int64s | None = None
+        self._first = 0
 
     @property
     def indptr(self) -> Int64s:
@@ -140,31 +187,36 @@ class CSRSource:
     def _checked_indptr(self) -> Int64s:
         indptr = np.asarray(self._indptr_handle[:]).astype(np.int64, copy=False)
         n_values = min(self._data.shape[0], self._indices.shape[0])
+        name, fix = name_of(self._indptr_handle, "indptr"), _fix_of(self._indptr_handle)
         if len(indptr) != self.shape[0] + 1 or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
             rule = f"it must rise from 0 over {self.shape[0] + 1} entries"
             got = f"{len(indptr)} entries from {indptr[:1]}"
-            raise DamagedFileError(explain("indptr", got, rule, "write the file again"))
-        if indptr[-1] > n_values or self._data.shape != self._indices.shape:
+            raise DamagedFileError(explain(name, got, rule, fix))
+        is_short = self.is_canonical and indptr[-1] < n_values
+        if indptr[-1] > n_values or self._data.shape != self._indices.shape or is_short:
             got = f"{self._data.shape[0]} data and {self._indices.shape[0]} indices"
-            rule = f"`indptr` asks for {indptr[-1]} of each"
-            raise DamagedFileError(explain("X", got, rule, "write the file again"))
+            rule = f"`{name}` asks for {indptr[-1]} of each"
+            raise DamagedFileError(explain(name.rpartition("/")[0] or "X", got, rule, fix))
         return indptr
 
     def window(self, first: int, stop: int) -> CSRSource:
         """Return the rows ``first`` to ``stop``, with their offsets alone."""
         shape = (stop - first, self.shape[1])
         part = CSRSource(self._data, self._indices, self._indptr_handle, shape, self.origin)
-        part._indptr = self.indptr[first : stop + 1]
+        part._indptr, part.is_canonical = self.indptr[first : stop + 1], self.is_canonical
+        part._first = self._first + first
         return part
 
     def read(self, start: int, stop: int) -> CSR:
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
-        return canonical_csr(
-            np.asarray(self._data[lo:hi]),
-            np.asarray(self._indices[lo:hi]),
-            self.indptr[start : stop + 1] - lo,
-            (stop - start, self.shape[1]),
-        )
+        with _in_rows(self._indices, self._first + start, self._first + stop):
+            return canonical_csr(
+                np.asarray(self._data[lo:hi]),
+                np.asarray(self._indices[lo:hi]),
+                self.indptr[start : stop + 1] - lo,
+                (stop - start, self.shape[1]),
+                expect_canonical=self.is_canonical,
+            )
 
 
 class DenseSource:
@@ -184,7 +236,8 @@ class DenseSource:
         return np.arange(self.shape[0] + 1, dtype=np.int64) * self.shape[1]
 
     def read(self, start: int, stop: int) -> CSR:
-        return dense_to_csr(np.asarray(self._array[start:stop]))
+        with _in_rows(self._array, start, stop):
+            return dense_to_csr(np.asarray(self._array[start:stop]))
 
 
 class MemorySource:
