@@ -12,6 +12,7 @@ from lazymu.cli.common import INTERRUPTED
 from lazymu.cli.convert import convert
 from lazymu.cli.demo import demo
 from lazymu.cli.export import export
+from lazymu.cli.history import history
 from lazymu.cli.info import info
 from lazymu.cli.plot import plot
 from lazymu.cli.report import report
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, info, run, report, plot, export, simulate, demo):
+for command in (convert, info, run, history, report, plot, export, simulate, demo):
     app.command()(command)
 
 

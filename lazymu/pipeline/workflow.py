@@ -9,10 +9,11 @@ from pathlib import Path
 
 from lazymu import keys
 from lazymu.containers import read
+from lazymu.containers.history import record_run, states_of, unrecorded
 from lazymu.errors import ArgumentError, LazyMuError, explain
 from lazymu.pipeline import atac, figures, forecast, joint, markers, prot, rna
 from lazymu.pipeline.params import RunParams
-from lazymu.pipeline.provenance import last_stage, provenance
+from lazymu.pipeline.provenance import arguments_of, last_stage, provenance
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
 from lazymu.pipeline.run import JointStage, ModalityStage, Run, Stage, StageWatcher
 from lazymu.pipeline.source import open_source, use_counts, with_known_modalities
@@ -94,18 +95,20 @@ def run_workflow(
         with progress.stage(OPENING):
             mdata = open_source(str(source), working)
         run = Run(params or RunParams(), summary, figures_folder(store), mdata, working)
+        found = states_of(mdata)
         use_counts(run)
         before = {name: modality.shape for name, modality in mdata.mod.items()}
         stages = [stage for stage in STAGES if stage.applies(run)]
         progress.total = len(stages) + 3
         for stage in stages:
-            with progress.stage(stage.label):
+            with progress.stage(stage.label), unrecorded():
                 stage.work(run)
         summary.modalities = [
             ModalityRecord(name, before[name], mod.shape) for name, mod in mdata.mod.items()
         ]
         with progress.stage(WRITING):
             mdata.uns[keys.LAZYMU] = {**mdata.uns.get(keys.LAZYMU, {}), **provenance(run)}
+            record_run(mdata, found, arguments_of(run))
             mdata.write(store)
         set_last_entries(store, last_stage(summary.stages[-1]))
         with progress.stage(REPORTING):
