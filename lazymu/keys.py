@@ -99,6 +99,7 @@ FRAGMENTS: Final = "fragments"
 
 # --- what `lazymu run` keeps in uns["lazymu"]["run"], and a report reads --------------------------
 RUN: Final = "run"
+HISTORY: Final = "history"
 SOURCE: Final = "source"
 PARAMS: Final = "params"
 SIZES: Final = "sizes"

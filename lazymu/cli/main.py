@@ -13,6 +13,7 @@ from lazymu.cli.concat import concat
 from lazymu.cli.convert import convert
 from lazymu.cli.demo import demo
 from lazymu.cli.export import export
+from lazymu.cli.history import history
 from lazymu.cli.info import info
 from lazymu.cli.plot import plot
 from lazymu.cli.report import report
@@ -30,7 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, concat, info, validate, run, report, plot, export, simulate, demo):
+for command in (
+    *(convert, concat, info, validate, run, history),
+    *(report, plot, export, simulate, demo),
+):
     app.command()(command)
 
 

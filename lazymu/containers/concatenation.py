@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
+from lazymu.containers.history import record_join
 from lazymu.containers.modality import Modality
 from lazymu.containers.mudata import MuData
 from lazymu.containers.names import require_unique
@@ -123,6 +124,7 @@ def concat(
     opened = {key: _opened(store) for key, store in named.items()}
     plan = _Plan(join, label, index_unique, list(opened))
     joined = _join_all(opened, plan)
+    record_join(joined, opened, {"join": join, "label": label, "index_unique": index_unique})
     if out is None:
         return joined
     joined.write(out, overwrite=overwrite, **options)

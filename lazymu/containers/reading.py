@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lazymu.containers.history import keep_opened
 from lazymu.containers.modality import Modality
 from lazymu.containers.mudata import MuData
 from lazymu.io import open_elements
-from lazymu.io.elements import StoreElements
+from lazymu.io.elements import ModalityElements, StoreElements
+from lazymu.store.locations import redacted
 
 
 def read(
@@ -54,9 +56,22 @@ def read(
     LazyMatrix 3 × 3, CSR float64, Astype
     """
     elements = open_elements(path, storage_options=storage_options, **options)
+    if isinstance(path, str | Path):
+        _keep_location(elements, redacted(path))
     if isinstance(elements, StoreElements):
         return MuData.from_elements(elements)
     return Modality.from_elements(elements)
+
+
+def _keep_location(elements: StoreElements | ModalityElements, path: str) -> None:
+    """Let matrices say what path opens them again, for the history of what is made of them."""
+    mod = (
+        {f"{path}/{name}": one for name, one in elements.mod.items()}
+        if isinstance(elements, StoreElements)
+        else {path: elements}
+    )
+    for location, modality in mod.items():
+        keep_opened(modality, location)
 
 
 # muon's and scanpy's names for the same thing: the suffix says what the file is.

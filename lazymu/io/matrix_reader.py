@@ -21,6 +21,7 @@ from lazymu.io.records import (
 from lazymu.keys import LAZYMU
 from lazymu.store.elements import keys_of, open_matrix, read_table
 from lazymu.store.fingerprint import absent_files, still_holds
+from lazymu.store.notes import note_written
 from lazymu.store.roots import Root, ZarrRoot, reading
 from lazymu.store.sources import MatrixSource, native_dtype
 from lazymu.store.whole import fix_of
@@ -98,6 +99,8 @@ class MatrixReader:
             raise DamagedFileError(explain(path, got, rule, fix_of(self._root)))
         if record is None:
             return LazyMatrix(source)
+        if record.fingerprint is not None:
+            note_written(source, record.fingerprint)
         loader = sums_loader(self._root, self._prefix, name, record, path)
         return LazyMatrix(source, steps=_steps(source, record), sums=loader)
 

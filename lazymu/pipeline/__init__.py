@@ -1,6 +1,7 @@
 """The whole workflow: its parameters, its stages, and what it reports."""
 
 from lazymu.pipeline.describe import describe
+from lazymu.pipeline.history import script_of
 from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import RunSummary, StageRecord, measured
 from lazymu.pipeline.resume import Resumption
@@ -19,4 +20,5 @@ __all__ = [
     "measured",
     "resumable",
     "run_workflow",
+    "script_of",
 ]

@@ -10,9 +10,10 @@ from typing import Any
 
 from lazymu import keys
 from lazymu.containers import MuData
+from lazymu.containers.history import record_run, states_of, unrecorded
 from lazymu.errors import LazyMuError
 from lazymu.pipeline.params import RunParams, noting
-from lazymu.pipeline.provenance import last_stage, provenance
+from lazymu.pipeline.provenance import arguments_of, last_stage, provenance
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord, measured
 from lazymu.pipeline.resume import ANEW, WRITING, Resumption
 from lazymu.pipeline.run import Run, Stage, StageWatcher
@@ -99,6 +100,7 @@ class Execution:
             mdata = open_source(self.source, self.state.folder)
         self.state.use_sources(mdata)
         self.run = self._run(mdata)
+        self.run.found = states_of(mdata)
         use_counts(self.run)
         self.run.before = {name: modality.shape for name, modality in mdata.mod.items()}
         self._keep(OPENING, {})
@@ -122,6 +124,7 @@ class Execution:
             self.run = self._run(mdata)
             before = checkpoint.record["before"]
             self.run.before = {name: (n, m) for name, (n, m) in before.items()}
+            self.run.found = checkpoint.record["found"]
             self.state.tidy(without=found.candidates[:n])
             self._say(f"goes on after the stage {checkpoint.label!r} of the earlier run")
             return True
@@ -140,7 +143,7 @@ class Execution:
                 continue
             run.params = noting(self.params, asked)
             if stage.applies(run):
-                with self.progress.stage(stage.label):
+                with self.progress.stage(stage.label), unrecorded():
                     stage.work(run)
                 self._keep(stage.label, asked)
                 asked = {}
@@ -158,6 +161,7 @@ class Execution:
         with self.progress.stage(WRITING):
             uns = run.mdata.uns
             uns[keys.LAZYMU] = {**uns.get(keys.LAZYMU, {}), **provenance(run)}
+            record_run(run.mdata, run.found, arguments_of(run))
             run.mdata.write(store)
         set_last_entries(store, last_stage(self.summary.stages[-1]))
         self.header["written"] = input_fingerprint(str(store))

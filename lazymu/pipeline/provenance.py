@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lazymu import keys
+from lazymu.pipeline.params import RunParams
 from lazymu.pipeline.records import ModalityRecord, RunSummary, StageRecord
 from lazymu.pipeline.run import Run
 from lazymu.report.records import (
@@ -59,6 +60,18 @@ def provenance(run: Run) -> dict[str, Any]:
     if summary.truth is not None:
         kept[keys.TRUTH] = summary.truth
     return {keys.RUN: kept}
+
+
+def arguments_of(run: Run) -> dict[str, Any]:
+    """Return what repeats the run: the source, the result, and parameters that are not default."""
+    usual = RunParams().to_dict()
+    params = {
+        section: {name: one for name, one in values.items() if one != usual[section][name]}
+        for section, values in run.params.to_dict().items()
+    }
+    chosen = {section: values for section, values in params.items() if values}
+    summary = run.summary
+    return {"source": summary.source, "out": str(summary.store), keys.PARAMS: chosen}
 
 
 def last_stage(stage: StageRecord) -> dict[str, float]:

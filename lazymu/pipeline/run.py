@@ -44,6 +44,8 @@ class Run:
     """Folder for what is needed only while the run lasts."""
     before: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Cells and features of each modality before the filters."""
+    found: dict[str, Any] = field(default_factory=dict)
+    """What tells the modalities as they were opened, for the history."""
 
     def present(self) -> dict[str, str]:
         """Return the kinds (`rna`, `atac`, `prot`) that there are, with their modalities' names."""

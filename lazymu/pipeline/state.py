@@ -160,6 +160,7 @@ class RunState:
             **header,
             "stages": stages,
             "before": run.before,
+            "found": run.found,
             "summary": summary_record(run.summary),
             "data": self._keeper.keep(run.mdata.to_elements()),
         }

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.keys import QCNames
 from lazymu.pp.per_cell import PerCell, feature_sets, largest_values
@@ -18,6 +19,7 @@ from lazymu.stream import LazyMatrix
 from lazymu.stream.sums import require_count_values
 
 
+@recorded
 def calculate_qc_metrics(
     adata: Modality,
     *,

@@ -149,7 +149,7 @@ def choose(means: Float64s, dispersions_norm: Float64s, chosen: int | Cutoffs) -
             f"`n_top_genes` is {n}, but only {len(known)} features have a normalized dispersion: "
             "all of them are taken"
         )
-        warnings.warn(message, UserWarning, stacklevel=4)
+        warnings.warn(message, UserWarning, stacklevel=5)
         n = len(known)
     if n == 0:
         return np.zeros(len(means), dtype=bool)

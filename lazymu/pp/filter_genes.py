@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.pp.thresholds import limits_of, within
 from lazymu.pp.value_sums import value_sums_of_features
 from lazymu.stream.sums import require_counts
 from lazymu.typing import Array, Bools
 
 
+@recorded
 def filter_genes(
     data: Modality,
     *,

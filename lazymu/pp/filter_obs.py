@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.pp.selection import keep, selected
 from lazymu.typing import Array
 
 
+@recorded
 def filter_obs(
     data: Modality | MuData,
     var: str | Sequence[str] | Array | pd.Series[Any],
@@ -58,6 +60,7 @@ def filter_obs(
     keep(container, 0, selected(container, 0, var, func), _called(var))
 
 
+@recorded
 def filter_var(
     data: Modality | MuData,
     var: str | Sequence[str] | Array | pd.Series[Any],

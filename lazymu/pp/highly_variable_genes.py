@@ -11,6 +11,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.pp.dispersion import Cutoffs, Flavor
 from lazymu.pp.representation import matrix_of
@@ -25,6 +26,7 @@ RETURNED_ONLY = [keys.MEAN_BIN, keys.GENE_NAME]
 """Columns that are returned, as scanpy returns them, but not written."""
 
 
+@recorded
 def highly_variable_genes(
     adata: Modality,
     *,
@@ -147,7 +149,7 @@ def highly_variable_genes(
     else:
         if batch_key is not None and filter_unexpressed_genes is False:
             message = "filter_unexpressed_genes=False has no effect within batches"
-            warnings.warn(message, UserWarning, stacklevel=2)
+            warnings.warn(message, UserWarning, stacklevel=3)
         table = by_dispersion(
             matrix_of(modality, layer=layer),
             batches,
@@ -187,7 +189,7 @@ def _chosen(n_top_genes: int | None, cutoffs: Cutoffs) -> int | Cutoffs:
         return cutoffs
     if cutoffs != Cutoffs():
         message = "If you pass `n_top_genes`, all cutoffs are ignored."
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warnings.warn(message, UserWarning, stacklevel=4)
     return int(n_top_genes)
 
 

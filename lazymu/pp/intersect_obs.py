@@ -8,12 +8,14 @@ from functools import reduce
 import pandas as pd
 
 from lazymu.containers import MuData
+from lazymu.containers.history import recorded
 from lazymu.containers.names import require_unique
 from lazymu.errors import ArgumentError, NoCommonCellsError, explain
 
 logger = logging.getLogger("lazymu")
 
 
+@recorded
 def intersect_obs(mdata: MuData) -> None:
     """Keep the cells whose names are in every modality, in place.
 

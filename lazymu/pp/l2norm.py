@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.embeddings import components_of, default_name, embedding_of, split_name
 from lazymu.stream import LazyMatrix, RowPieces, RowReducer, run_pass
@@ -15,6 +16,7 @@ from lazymu.stream.steps import ScaleRows
 from lazymu.typing import CSR, Array, Float64s
 
 
+@recorded
 def l2norm(
     data: Modality | MuData,
     mod: str | Sequence[str] | None = None,

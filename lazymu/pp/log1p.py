@@ -6,6 +6,7 @@ import logging
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.representation import matrix_of, store_matrix
 from lazymu.stream.steps import Log1p
@@ -14,6 +15,7 @@ from lazymu.stream.sums import require_counts
 logger = logging.getLogger("lazymu")
 
 
+@recorded
 def log1p(
     data: Modality,
     *,

@@ -7,6 +7,7 @@ from typing import cast
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.bandwidth import Flavor
 from lazymu.graph.checks import as_embedding, require_at_least, require_choice
@@ -25,6 +26,7 @@ TRANSFORMERS: dict[str | None, Method] = {
 """scanpy's names of searches."""
 
 
+@recorded
 def neighbors(
     data: Modality | MuData,
     n_neighbors: int | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.per_cell import feature_sets
 from lazymu.pp.representation import matrix_of, store_matrix
@@ -21,6 +22,7 @@ from lazymu.typing import Bools, Float64s
 logger = logging.getLogger("lazymu")
 
 
+@recorded
 def normalize_total(
     adata: Modality,
     *,
@@ -108,7 +110,7 @@ def normalize_total(
     if np.any(factors == 0):
         n_empty = int(np.sum(factors == 0))
         message = f"Some cells have zero counts: {n_empty} of {len(factors)}, which stay zero"
-        warnings.warn(message, UserWarning, stacklevel=2)
+        warnings.warn(message, UserWarning, stacklevel=3)
     scaled = matrix.with_steps(ScaleRows(1 / np.where(factors == 0, 1.0, factors)))
     if not inplace:
         return {"X": scaled, "norm_factor": factors}

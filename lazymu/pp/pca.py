@@ -8,6 +8,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.decomposition import principal_components
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.masks import UNSET, Unset, feature_mask
@@ -18,6 +19,7 @@ N_COMPS = 50
 SOLVERS = ("auto", "arpack", "covariance_eigh", "full", "lobpcg", "randomized", "tsqr")
 
 
+@recorded
 def pca(
     data: Modality,
     n_comps: int | None = None,

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.typing import Int64s, RandomState
 
 Container = TypeVar("Container", Modality, MuData)
 
 
+@recorded
 def sample_obs(
     data: Container,
     frac: float = 0.1,

@@ -6,6 +6,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.decomposition.reducers import ColumnMoments
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.representation import matrix_of, store_matrix
@@ -13,6 +14,7 @@ from lazymu.stream import run_pass
 from lazymu.stream.steps import Clip, ScaleCols, Standardize, Step
 
 
+@recorded
 def scale(
     data: Modality,
     *,

@@ -274,6 +274,12 @@ class MemorySource:
         offsets: Int64s = self._X.indptr.astype(np.int64)
         return offsets
 
+    @property
+    def values(self) -> Array:
+        """Values that are held, in one row."""
+        held: Array = np.ravel(self._X) if self.is_dense else self._X.data
+        return held
+
     def window(self, first: int, stop: int) -> MemorySource:
         """Return the rows ``first`` to ``stop``."""
         part = MemorySource(self._X[first:stop])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
+from lazymu.containers.history import recorded
 from lazymu.graph.leiden import DEFAULT_ROUNDS, Implementation, leiden_at_resolutions
 from lazymu.graph.multiplex import multiplex_leiden
 from lazymu.tl.clusters import cluster_layers, resolutions_of, store_at_resolutions
@@ -14,6 +15,7 @@ from lazymu.tl.layers import Resolution, layers_of
 from lazymu.typing import CSR
 
 
+@recorded
 def leiden(
     data: Modality | MuData,
     resolution: Resolution = 1.0,

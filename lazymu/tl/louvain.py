@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.louvain import louvain_at_resolutions
 from lazymu.graph.multiplex import multiplex_louvain
@@ -15,6 +16,7 @@ from lazymu.tl.layers import Resolution, layers_of
 from lazymu.typing import CSR
 
 
+@recorded
 def louvain(
     data: Modality | MuData,
     resolution: Resolution = 1.0,

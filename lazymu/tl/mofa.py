@@ -10,6 +10,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
+from lazymu.containers.history import recorded
 from lazymu.decomposition.factor_model import gaussian_factors
 from lazymu.decomposition.factor_posteriors import Priors
 from lazymu.errors import ArgumentError, explain
@@ -25,6 +26,7 @@ LOOKED_AT = 256
 """Cells whose values say whether a view is continuous."""
 
 
+@recorded
 def mofa(
     data: MuData | Modality,
     groups_label: str | None = None,

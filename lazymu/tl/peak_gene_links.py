@@ -10,6 +10,7 @@ import pandas as pd
 from lazymu import keys
 from lazymu.atac.peaks import peaks_of
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.genomics import Genes, as_genes
 from lazymu.genomics.intervals import require_common
@@ -32,6 +33,7 @@ from lazymu.typing import Bools, Float64s, Int64s
 TARGET_SUM = 1e4
 
 
+@recorded
 def peak_gene_links(
     mdata: MuData,
     genes: str | Path | pd.DataFrame,

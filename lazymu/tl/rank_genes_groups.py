@@ -10,6 +10,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.stream import LazyMatrix
 from lazymu.tl.group_tests import GroupTests, t_test, wilcoxon
@@ -32,6 +33,7 @@ class Ranking(NamedTuple):
     logfoldchanges: Float64s
 
 
+@recorded
 def rank_genes_groups(
     data: Modality,
     groupby: str | pd.Series[Any] | Array,

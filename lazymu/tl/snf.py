@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazymu.containers import MuData
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.graph.checks import require_at_least, require_choice
 from lazymu.graph.knn import METHODS, Method
@@ -29,6 +30,7 @@ SELF = 0.5
 """A cell's similarity to itself, the largest that there is; distances are what is missing to it."""
 
 
+@recorded
 def snf(
     mdata: MuData,
     n_neighbors: int = 20,

@@ -8,6 +8,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
+from lazymu.containers.history import recorded
 from lazymu.errors import MissingResultError, explain
 from lazymu.graph.umap import umap_layout
 from lazymu.pp.embeddings import embedding_of, named_in, split_name
@@ -15,6 +16,7 @@ from lazymu.tl.graphs import Graph, container_of, graph_of
 from lazymu.typing import CSR, Array, Bools
 
 
+@recorded
 def umap(
     data: Modality | MuData,
     min_dist: float = 0.5,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.stream.steps import Binarize
 
 
+@recorded
 def binarize(data: Modality | MuData) -> None:
     """Make every value other than 0 into 1, as a step that is applied when values are read.
 

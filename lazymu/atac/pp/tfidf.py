@@ -8,6 +8,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.pp.representation import matrix_of, store_matrix
 from lazymu.pp.value_sums import sums_and
@@ -42,6 +43,7 @@ def recipe_of(method: str, scale_factor: float | None) -> Recipe:
     return recipes[method]
 
 
+@recorded
 def tfidf(
     data: Modality | MuData,
     log_tf: bool = True,

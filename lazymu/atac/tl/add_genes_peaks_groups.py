@@ -10,10 +10,12 @@ import pandas as pd
 from lazymu import keys
 from lazymu.atac.peaks import peak_annotation_of
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, MissingResultError, explain
 from lazymu.typing import Array
 
 
+@recorded
 def add_genes_peaks_groups(
     data: Modality | MuData, add_peak_type: bool = False, add_distance: bool = False
 ) -> None:

@@ -10,8 +10,10 @@ from lazymu import keys
 from lazymu.atac.peak_tables import long_table, read_table
 from lazymu.atac.peaks import store_peak_annotation
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 
 
+@recorded
 def add_peak_annotation(
     data: Modality | MuData,
     annotation: str | Path | pd.DataFrame,

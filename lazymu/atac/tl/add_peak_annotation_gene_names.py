@@ -7,9 +7,11 @@ import pandas as pd
 from lazymu import keys
 from lazymu.atac.peaks import peak_annotation_of, store_peak_annotation
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, MissingResultError, explain
 
 
+@recorded
 def add_peak_annotation_gene_names(
     data: Modality | MuData,
     gene_names: pd.DataFrame | None = None,

@@ -11,11 +11,13 @@ from lazymu import keys
 from lazymu.atac.peak_tables import frame_of
 from lazymu.atac.peaks import peaks_of, store_peak_annotation
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.genomics import as_genes
 from lazymu.genomics.annotation import annotate
 from lazymu.genomics.intervals import require_common
 
 
+@recorded
 def annotate_peaks(data: Modality | MuData, genes: str | Path | pd.DataFrame) -> None:
     """Find the genes of each peak, by the rules of Cell Ranger ARC.
 

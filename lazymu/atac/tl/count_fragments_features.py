@@ -14,6 +14,7 @@ from lazymu.atac.tl.regions import (
     regions_of,
 )
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.io.fragment_counts import FragmentCounts
 from lazymu.io.fragments import FragmentFile
@@ -21,6 +22,7 @@ from lazymu.stream import LazyMatrix
 from lazymu.typing import Int64s
 
 
+@recorded
 def count_fragments_features(
     data: Modality | MuData,
     features: pd.DataFrame | None = None,

@@ -11,6 +11,7 @@ from lazymu import keys
 from lazymu.atac.overlap_sums import incidence, overlap_sums
 from lazymu.atac.peaks import peaks_of
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.containers.names import make_unique
 from lazymu.errors import ArgumentError, explain
 from lazymu.genomics import Genes, as_genes
@@ -19,6 +20,7 @@ from lazymu.pp.raw_counts import raw_counts
 from lazymu.typing import CSR
 
 
+@recorded
 def gene_activity(
     data: Modality | MuData,
     genes: str | Path | pd.DataFrame,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.io.fragments import check_fragments
 
 
+@recorded
 def locate_fragments(data: Modality | MuData, fragments: str | Path) -> None:
     r"""Say which file holds the fragments of the cells.
 

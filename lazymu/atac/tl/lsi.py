@@ -8,6 +8,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.decomposition import truncated_svd
 from lazymu.decomposition.eigen import inverse
 from lazymu.decomposition.tall import RUN_ROWS, column_moments, cross
@@ -22,6 +23,7 @@ DEPTH_LIMIT = 0.75
 """Correlation with sequencing depth above which ``drop="auto"`` leaves a component out."""
 
 
+@recorded
 def lsi(
     data: Modality | MuData,
     scale_embeddings: bool = True,

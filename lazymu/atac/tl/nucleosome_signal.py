@@ -7,11 +7,13 @@ import numpy as np
 from lazymu import keys
 from lazymu.atac.tl.regions import barcodes_of, fragments_path
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.io.fragments import FragmentFile
 from lazymu.typing import Float64s, Int64s
 
 
+@recorded
 def nucleosome_signal(
     data: Modality | MuData,
     n: int | float | None = None,

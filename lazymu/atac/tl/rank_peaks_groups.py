@@ -14,6 +14,7 @@ from lazymu.atac.tl.add_genes_peaks_groups import (
     wanted_columns,
 )
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import MissingResultError, explain
 from lazymu.tl.rank_genes_groups import rank_genes_groups
 from lazymu.typing import Array
@@ -21,6 +22,7 @@ from lazymu.typing import Array
 G = TypeVar("G")
 
 
+@recorded
 def rank_peaks_groups(
     data: Modality | MuData,
     groupby: str | pd.Series[Any] | Array,

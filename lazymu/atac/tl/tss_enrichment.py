@@ -14,6 +14,7 @@ from lazymu.atac.tl.rank_peaks_groups import grouping
 from lazymu.atac.tl.regions import barcodes_of, fragments_path, given_features, regions_of
 from lazymu.atac.tl.tss_pileup import CENTRE, pile_up_windows, profile_table, tss_scores
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.io.fragments import FragmentFile
 from lazymu.tl.grouping import codes_and_categories, labels_of
@@ -23,6 +24,7 @@ Grouping: TypeAlias = "str | pd.Series[Any]"
 """A column of `obs`, or the group of each cell by name."""
 
 
+@recorded
 def tss_enrichment(
     data: Modality | MuData,
     features: pd.DataFrame | None = None,

@@ -9,6 +9,7 @@ import numpy as np
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData, as_modality
+from lazymu.containers.history import recorded
 from lazymu.errors import ArgumentError, explain
 from lazymu.stream import LazyMatrix, require_counts
 from lazymu.stream.steps import Log1p, LogRatio, ScaleCols, ScaleRows, Step
@@ -23,6 +24,7 @@ FORMULAS = {
 LARGE_PANEL = 50
 
 
+@recorded
 def clr(
     data: Modality | MuData,
     inplace: bool = True,
@@ -100,7 +102,7 @@ def clr(
             f"`axis` is 0, so proteins are compared over cells; with {modality.n_vars} proteins "
             'consider axis=1, as Seurat\'s WNN vignette does, or pass axis="protein".',
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     modality = modality if inplace else modality.copy()
     modality.X = modality.X.with_steps(*clr_steps(modality.X, axes[axis], flavor))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lazymu import keys
 from lazymu.containers import Modality, MuData
+from lazymu.containers.history import recorded
 from lazymu.decomposition.reducers import ColumnMoments, Moments
 from lazymu.errors import ArgumentError, explain
 from lazymu.prot.pp.background import noise_slopes, technical_noise
@@ -23,6 +24,7 @@ from lazymu.typing import Float64s, RandomState
 SCALE_FACTORS = ("standardize", "mean_subtract")
 
 
+@recorded
 def dsb(
     data: Modality | MuData,
     data_raw: Modality | MuData | str | Path | None = None,
