@@ -124,9 +124,15 @@ def record_join(joined: Any, parts: Mapping[str, Any], arguments: Mapping[str, A
 
 
 def record_run(mdata: Any, before: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-    """Append a run of the whole workflow to the history of what it makes."""
+    """Append a run of the whole workflow to the history of what it makes.
+
+    Its arguments name the source; modalities were perhaps read from a store of the run's own.
+    """
     entry = stamped({"call": RUN_WORKFLOW, "arguments": dict(arguments)})
-    append(mdata, {**entry, "input": dict(before), "output": states_of(mdata)})
+    states = {"input": dict(before), "output": states_of(mdata)}
+    for state in (one for side in states.values() for one in side.values()):
+        state.pop("source", None)
+    append(mdata, {**entry, **states})
 
 
 def stamped(entry: Entry) -> Entry:
