@@ -51,6 +51,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
 _FLAGS = {
     "pass overwrite=True": "pass --overwrite",
     "set lazymu.settings.memory_limit to": "pass --memory with",
+    "lower lazymu.settings.memory_limit": "pass a smaller --memory",
     "pass storage_options={'anon': True}": "set AWS_SKIP_SIGNATURE=true",
     "the profile in ~/.aws, or storage_options": "or the profile in ~/.aws (AWS_PROFILE)",
     ", or pass storage_options": " in the environment",
