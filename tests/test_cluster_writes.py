@@ -72,7 +72,7 @@ def killed(request: pytest.FixtureRequest, orders: Path) -> Iterator[None]:
         (orders / "kill-write").touch()
     yield
     if request.param:
-        (orders / "killed-write").unlink()
+        (orders / "obeyed-kill-write").unlink()
 
 
 @pytest.mark.usefixtures("killed")
@@ -105,7 +105,7 @@ def test_import_of_files__text_is_parsed_in_a_task_each(
     (orders / "kill-convert").touch()
     samples = [*(lazymu.read(path)["rna"] for path in paths[:2]), lazymu.read(paths[2])]
     found = lazymu.concat(samples, index_unique="-", out=tmp_path / "all.zarr")
-    (orders / "killed-convert").unlink()
+    (orders / "obeyed-kill-convert").unlink()
     assert (found.X.to_memory() != sp.vstack(parts)).nnz == 0
 
 

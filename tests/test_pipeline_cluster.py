@@ -160,7 +160,7 @@ def test_run__workers_killed_on_the_way(
     killed = sorted(path.name for path in orders.iterdir())
     for path in orders.iterdir():
         path.unlink()
-    assert killed == ["killed-block", "killed-merge"]
+    assert killed == ["obeyed-kill-block", "obeyed-kill-merge"]
     assert_equivalent(store, on_threads)
 
 
