@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
+from distributed import Future
 
 import lazymu
 from lazymu.errors import MemoryLimitError
@@ -18,7 +20,8 @@ from lazymu.graph.sharded import ShardedSearch
 from lazymu.graph.shared import shared_neighbors
 from lazymu.graph.wnn import weighted_neighbors
 from lazymu.settings import settings
-from lazymu.stream import LazyMatrix, exchange, recorded_passes
+from lazymu.stream import LazyMatrix, exchange, recorded_passes, spread
+from lazymu.stream.compute import task
 from lazymu.stream.plan import plan_blocks
 from lazymu.tl import rank_genes_groups
 from lazymu.tl.group_tests import wilcoxon
@@ -68,6 +71,27 @@ def test_weighted_neighbors__as_in_threads(
         expected = find()
     assert_same(find()[:4], expected[:4])
     assert {"bandwidths", "weights", "joint-neighbours"} <= tasks_of(client)
+
+
+def test_weighted_neighbors__tasks_bring_their_own_cells_alone(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Per cell: its places and lists; for ranks 2 x 99 candidates, its weights and widths."""
+    sent: dict[str, int] = {}
+
+    def counted(label: str, function: Any, *arguments: Any) -> Any:
+        own = [each for each in arguments if isinstance(each, np.ndarray)]
+        assert all(isinstance(each, np.ndarray | Future) for each in arguments)
+        sent[label] = sent.get(label, 0) + len(pickle.dumps(own))
+        return task(label, function, *arguments)
+
+    monkeypatch.setattr(spread, "task", counted)
+    n = 3_000
+    embeddings = {"rna": groups(n, 50), "prot": groups(n, 40, seed=1)}
+    weighted_neighbors(embeddings, n_neighbors=20, n_multineighbors=100)
+    assert sent["bandwidths"] / n == pytest.approx(2 * 8, rel=0.1)
+    assert sent["weights"] / n == pytest.approx(4 * (4 + 19 * 4), rel=0.1)
+    assert sent["joint neighbours"] / n == pytest.approx(8 + 4 * 2 * 99 + 6 * 8, rel=0.1)
 
 
 def test_weighted_neighbors__large_data_are_searched_by_shards(
@@ -142,9 +166,11 @@ def test_wilcoxon__as_many_passes_as_the_workers_have_no_room_for(client: Any) -
     with settings.override(memory_limit=1_000_000), recorded_passes() as passes:
         found = wilcoxon(LazyMatrix(X), groups, 4)
     assert_same(found, expected)
-    n_bytes = 16 * X.nnz
-    # a count of the features' values first, then runs that fit half of what two workers take
-    assert len(passes) == 1 + -(-n_bytes // 500_000) or len(passes) == 2 + -(-n_bytes // 500_000)
+    labels = [entry.label for entry in passes]
+    assert labels == ["sums"] + ["rank features"] * (len(passes) - 1)
+    # 16 bytes a value, in half of what two workers plan with, half a megabyte each
+    least = -(-16 * X.nnz // 500_000)
+    assert len(passes) - 1 in (least, least + 1)
 
 
 def test_wilcoxon__one_feature_beyond_a_workers_memory(client: Any) -> None:

@@ -86,7 +86,8 @@ def neighbors(
     knn
         How to search: True or "auto", exactly up to 20,000 cells, then by an inverted file; or
         "exact"; "inverted"; "sharded", the inverted file by Dask tasks, each with a shard of the
-        cells, for a cluster; "pynndescent". See :func:`lazymu.graph.knn.nearest_neighbors`.
+        cells, which "auto" takes on a cluster; "pynndescent". See
+        :func:`lazymu.graph.knn.nearest_neighbors`.
     method
         Only scanpy's default: weights are UMAP's.
     transformer

@@ -133,9 +133,13 @@ def rank_genes_groups(
     one pass for each run up to four. Where there are more, one pass writes the counts into a
     temporary file, apart by runs, and each run reads its own: two readings in all. The file takes
     some 2 bytes for each nonzero, and is made where there is room for 5 to 8 (`TMPDIR` says where;
-    else, and on a Dask cluster, it is a pass for each run). One pass more counts the features'
-    values where these are not known. After ``data.store_by_feature()``, each run reads its own
-    values alone from the beginning.
+    else it is a pass for each run). One pass more counts the features' values where these are not
+    known. After ``data.store_by_feature()``, each run reads its own values alone from the
+    beginning.
+
+    On a Dask cluster runs of features are tasks. What workers read they cut into runs and send to
+    each other: one pass for each half of their memory, together, that the values take. Kept by
+    feature, each task reads its own run.
 
     Memory: 24 bytes for each group, feature and thread, and once more; for ``wilcoxon``, the memory
     limit. After the passes, 60 bytes for each group and feature beside the result's 32.
