@@ -141,7 +141,7 @@ def test_tree__few_tasks_of_ten_million_cells() -> None:
     row_values = np.full(10**7, 7_500)
     with settings.override(memory_limit="4GB", n_threads=4):
         plan = plan_blocks(row_values, memory_limit=settings.memory_limit, n_threads=4)
-    step = folds._per_task(plan, 256, folds.BLOCKS_PER_REMOTE_TASK)
+    step = folds.blocks_per_task(plan, 256, folds.BLOCKS_PER_REMOTE_TASK)
     assert 8_000 < plan.n_blocks < 20_000
     assert plan.n_blocks / step < 2_000
 
