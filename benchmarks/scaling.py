@@ -133,7 +133,7 @@ def measured_rates(client: Any) -> Rates:
 
 def best_seconds_sent(client: Any, repeats: int = 3) -> float:
     """Return how long it takes to bring an array from one worker to another."""
-    here, there = list(client.scheduler_info()["workers"])[:2]
+    here, there = sorted(client.nthreads())
     seconds = []
     for number in range(repeats):
         array = client.submit(np.full, SENT_BYTES, number, np.uint8, workers=[here])

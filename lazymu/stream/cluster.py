@@ -44,7 +44,7 @@ def workers() -> Workers:
     here = Workers(settings.n_threads, settings.n_threads, settings.memory_limit, are_remote=False)
     if client is None:
         return here
-    known = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    known = known_workers(client)
     if not known:
         logger.warning("the cluster has no workers yet: tasks wait until one joins")
         return here._replace(are_remote=True)
@@ -52,6 +52,21 @@ def workers() -> Workers:
     limits = [int(WORKING_SHARE * worker["memory_limit"]) for worker in known]
     limit = min([settings.memory_limit, *(limit for limit in limits if limit > 0)])
     return Workers(sum(threads), max(threads), limit, are_remote=True)
+
+
+def known_workers(client: Any) -> list[dict[str, Any]]:
+    """Return what the scheduler knows of its workers; nothing where it does not answer.
+
+    ``client.scheduler_info`` would at times say that there are none: what it returns is also set,
+    every other second, by a question that leaves the workers out.
+    """
+    if client.scheduler is None:
+        return []
+    try:
+        identity = client.sync(client.scheduler.identity, n_workers=-1)
+    except OSError:
+        return []
+    return list(identity["workers"].values())
 
 
 def active_client() -> Any:
