@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,16 +81,15 @@ def spread_over(n_vars: int) -> Any:
 
 
 def measured_pass(kind: Kind, bytes_per_value: float, repeats: int) -> Pass:
-    """Return a pass with its rate in one thread of this process."""
+    """Return a pass with its rate in one thread of this process, by processor time."""
     n_values = int(kind.matrix.row_values.sum())
     run = partial(run_pass, kind.matrix, kind.reducer, label="measured")
-    run()
     return Pass(
         kind.modality,
         kind.label,
         values_per_cell=n_values / kind.matrix.shape[0],
         bytes_per_value=bytes_per_value,
-        seconds_per_value=best_seconds(run, repeats) / n_values,
+        seconds_per_value=best_cpu_seconds(run, repeats) / n_values,
         state_bytes=kind.reducer.state_bytes,
         operand_bytes=kind.reducer.operand_bytes,
         row_bytes=4 * N_COMPS if kind.label in SCORES else 0,
@@ -106,12 +105,25 @@ def stored_bytes_per_value(store: Path, modality: str, n_values: int) -> float:
 # --- rates ---------------------------------------------------------------------------------------
 
 
+def best_cpu_seconds(call: Callable[[], Any], repeats: int) -> float:
+    """Return the least processor time of this process: other work on the machine is not in it."""
+    seconds = []
+    for _ in range(repeats):
+        start = process_time()
+        call()
+        seconds.append(process_time() - start)
+    return min(seconds)
+
+
 def nothing() -> None:
     """Do nothing."""
 
 
 def measured_rates(client: Any) -> Rates:
-    """Return the rates of a cluster of two workers, what is read being in the page cache."""
+    """Return the rates of a cluster of two workers, what is read being in the page cache.
+
+    Scheduler and client are this process: a task's seconds are the processor time of both.
+    """
     tiny = LazyMatrix(np.ones((1, 1), np.float32))
     run_pass(tiny, Nothing(), label="nothing")
     latency = best_seconds(partial(run_pass, tiny, Nothing(), label="nothing"), 5)
@@ -120,7 +132,7 @@ def measured_rates(client: Any) -> Rates:
         compute([task("nothing", nothing) for _ in range(N_NOTHINGS)])
 
     many()
-    task_seconds = max(best_seconds(many, 3) - latency, 0) / N_NOTHINGS
+    task_seconds = best_cpu_seconds(many, 3) / N_NOTHINGS
     return Rates(
         storage=np.inf,
         storage_in_all=np.inf,
@@ -133,7 +145,7 @@ def measured_rates(client: Any) -> Rates:
 
 def best_seconds_sent(client: Any, repeats: int = 3) -> float:
     """Return how long it takes to bring an array from one worker to another."""
-    here, there = list(client.scheduler_info()["workers"])[:2]
+    here, there = sorted(client.nthreads())
     seconds = []
     for number in range(repeats):
         array = client.submit(np.full, SENT_BYTES, number, np.uint8, workers=[here])
@@ -147,7 +159,7 @@ def best_seconds_sent(client: Any, repeats: int = 3) -> float:
 def merge_rate() -> float:
     """Return the bytes a second of one state that are added to another."""
     a, b = np.ones(SUM_BYTES // 8), np.ones(SUM_BYTES // 8)
-    return SUM_BYTES / best_seconds(lambda: np.add(a, b, out=a), 3)
+    return SUM_BYTES / best_cpu_seconds(lambda: np.add(a, b, out=a), 3)
 
 
 # --- graphs --------------------------------------------------------------------------------------
@@ -233,6 +245,8 @@ class Checked(NamedTuple):
     n_workers: int
     folds: int
     seconds: float
+    worker_seconds: float
+    """Processor time of all workers."""
 
 
 def checked(
@@ -245,16 +259,23 @@ def checked(
         rates = measured_rates(client) if n_workers > 1 else None
         rows = []
         for kind, of in found:
-            run = partial(run_pass, kind.matrix, kind.reducer, label="measured")
-            run()
+            times = [timed_pass(client, kind) for _ in range(repeats)]
             folds_made = graph_of(kind.matrix, kind.reducer, n_workers).folds
-            rows.append(Checked(of, n_workers, folds_made, best_seconds(run, repeats)))
+            rows.append(Checked(of, n_workers, folds_made, *map(min, zip(*times, strict=True))))
     finally:
         client.shutdown()
     return rows, rates
 
 
-def measure(store: Path, repeats: int = 3) -> tuple[list[Pass], list[Checked], Rates]:
+def timed_pass(client: Any, kind: Kind) -> tuple[float, float]:
+    """Return the seconds of a pass on workers, and the processor time that it took of them."""
+    before, start = sum(client.run(process_time).values()), perf_counter()
+    run_pass(kind.matrix, kind.reducer, label="measured")
+    seconds = perf_counter() - start
+    return seconds, sum(client.run(process_time).values()) - before
+
+
+def measure(store: Path, repeats: int = 4) -> tuple[list[Pass], list[Checked], Rates]:
     """Return the passes with their rates, and what they took on one worker and on two."""
     limit = int(WORKING_SHARE * WORKER_MEMORY)
     with settings.override(memory_limit=limit, n_threads=1, progress=False):
@@ -272,7 +293,7 @@ def measure(store: Path, repeats: int = 3) -> tuple[list[Pass], list[Checked], R
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=4)
     chosen = parser.parse_args()
     load = machine.load()
     of = data.make(chosen.cells)

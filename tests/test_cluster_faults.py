@@ -25,6 +25,7 @@ from lazymu.graph.knn import nearest_neighbors
 from lazymu.graph.wnn import weighted_neighbors
 from lazymu.settings import settings
 from lazymu.stream import LazyMatrix, exchange, passes, run_pass
+from lazymu.stream.cluster import known_workers
 from lazymu.stream.compute import held
 from lazymu.stream.plan import plan_blocks
 from lazymu.tl.group_tests import wilcoxon
@@ -171,7 +172,7 @@ class Far(NamedTuple):
     def joined(self) -> None:
         """Wait until the worker is there: one that the scheduler has dropped ends by itself."""
         deadline = time.monotonic() + 60
-        while len(self.client.scheduler_info(n_workers=-1)["workers"]) < 2:
+        while len(known_workers(self.client)) < 2:
             assert time.monotonic() < deadline
             ended = [worker.poll() is not None for worker in self.cluster.workers[1:]]
             if all(ended):
@@ -201,7 +202,7 @@ def cut_while(far: Far, name: str) -> Iterator[None]:
         started = time.monotonic()
         yield
         assert time.monotonic() - started < CUT_OFF_SECONDS
-        assert len(far.client.scheduler_info(n_workers=-1)["workers"]) == 1
+        assert len(known_workers(far.client)) == 1
     finally:
         thread.join()
         network.restore()

@@ -213,6 +213,12 @@ def test_workers__of_a_cluster_keep_both_limits(client: Any) -> None:
         assert workers().memory_limit == 10**9
 
 
+def test_workers__asked_of_the_scheduler(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of the client, whose answer is at times one without workers."""
+    monkeypatch.setattr(client, "scheduler_info", lambda **_: {"workers": {}})
+    assert workers().n_tasks == 2
+
+
 @pytest.mark.parametrize("selected", [slice(None), slice(None, None, -1)])
 def test_run_pass__values_are_those_of_threads(client: Any, selected: slice) -> None:
     X = matrix()[selected]

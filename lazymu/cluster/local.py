@@ -49,7 +49,7 @@ def local(
     --------
     >>> import lazymu
     >>> client = lazymu.cluster.local(2, threads=1, memory="2GB")
-    >>> len(client.scheduler_info()["workers"])
+    >>> len(client.nthreads())
     2
     >>> client.shutdown()
     """

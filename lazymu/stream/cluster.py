@@ -46,7 +46,7 @@ def workers() -> Workers:
     if client is None:
         return here
     with telling_of_a_lost_cluster(client):
-        known = list(client.scheduler_info(n_workers=-1)["workers"].values())
+        known = known_workers(client)
     if not known:
         logger.warning("the cluster has no workers yet: tasks wait until one joins")
         return here._replace(are_remote=True)
@@ -54,6 +54,21 @@ def workers() -> Workers:
     limits = [int(WORKING_SHARE * worker["memory_limit"]) for worker in known]
     limit = min([settings.memory_limit, *(limit for limit in limits if limit > 0)])
     return Workers(sum(threads), max(threads), limit, are_remote=True)
+
+
+def known_workers(client: Any) -> list[dict[str, Any]]:
+    """Return what the scheduler knows of its workers; nothing where it does not answer.
+
+    ``client.scheduler_info`` would at times say that there are none: what it returns is also set,
+    every other second, by a question that leaves the workers out.
+    """
+    if client.scheduler is None:
+        return []
+    try:
+        identity = client.sync(client.scheduler.identity, n_workers=-1)
+    except OSError:
+        return []
+    return list(identity["workers"].values())
 
 
 def active_client() -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lazymu.errors import explain
-from lazymu.stream.cluster import active_client, workers
+from lazymu.stream.cluster import active_client, known_workers, workers
 
 MEMORY_TOPIC = "worker-restart-memory"
 """Under which a nanny tells the scheduler that it kills a worker for its memory."""
@@ -35,7 +35,7 @@ def why_lost(n_attempts: int, kills: Sequence[dict[str, Any]]) -> str:
         rule = f"workers were lost in each of {n_attempts} attempts, with what its tasks take"
         fix = "see in their logs why, and repeat the step when workers stay"
         return explain("client", "a cluster's", rule, fix)
-    known = list(active_client().scheduler_info(n_workers=-1)["workers"].values())
+    known = known_workers(active_client())
     limits = [_limit(worker["memory_limit"], worker["nthreads"]) for worker in known]
     most = max(event["rss"] for event in kills)
     rule = (
