@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,10 +39,15 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small MuData of two modalities, with layers, raw, embeddings and graphs."""
+    """A small MuData of two modalities: one with a layer, an embedding and a graph, one dense."""
     path = tmp_path_factory.mktemp("whole") / "a.h5mu"
+    rna, prot = make_anndata(30, 12), make_anndata(25, 4, seed=5, prefix="p")
+    prot.obs_names = [f"cell{i}" for i in range(5, 30)]
+    rna.raw = None
+    del rna.layers["columns"], rna.uns["colors"], rna.varm["PCs"], rna.obs["note"], rna.obs["flag"]
+    small = ad.AnnData(prot.X.toarray() + 1, prot.obs[[]], prot.var[[]])
     with peers():
-        make_mudata().write_h5mu(path)
+        md.MuData({"rna": rna, "prot": small}).write_h5mu(path)
     return path
 
 
@@ -180,7 +186,7 @@ def test_validate__a_whole_store_is_clean(file: Path, tmp_path: Path, kind: str)
     store = made(file, tmp_path, kind)
     found = validate(store)
     assert found.empty, found.to_string()
-    assert found.attrs["checked"]["sums"] >= 6
+    assert found.attrs["checked"]["sums"] == 3
     result = CliRunner().invoke(app, ["validate", str(store)])
     assert result.exit_code == 0
     assert "no damage; checked" in result.stdout
@@ -194,7 +200,7 @@ def test_validate__names_every_chunk_that_is_lost_or_cut(
 ) -> None:
     damaged = Damaged(made(file, tmp_path, kind))
     chunks = [name for name in files_in(damaged.store) if not is_metadata(name)]
-    assert len(chunks) > 90
+    assert len(chunks) > 50
     for name in damaged.each(CHANGES[change], chunks):
         found = validate(damaged.store)
         assert name in set(found["file"]), name
@@ -331,7 +337,7 @@ def test_validate__offsets_and_columns(
 def test_validate__sums_that_are_not_the_counts(file: Path, tmp_path: Path) -> None:
     convert(file, tmp_path / "a.zarr")
     X = vectors(tmp_path / "a.zarr")
-    middle = len(X["data"]) // 2
+    middle = X["data"].shape[0] // 2
     X["data"][middle] = int(X["data"][middle]) + 1
     found = validate(tmp_path / "a.zarr")
     assert set(found["array"]) == {"mod/rna/X"}  # the fingerprint has the ends, here all values
@@ -437,7 +443,7 @@ def test_validate__stores_of_other_tools(tmp_path: Path, kind: str, zarr_format:
 def test_validate__matrices_of_other_tools(tmp_path: Path) -> None:
     X = sp.csr_matrix(np.ones((4, 5), dtype=np.float32))
     X.indices[:5] = [4, 3, 2, 1, 0]
-    with peers():
+    with peers(), ad.settings.override(zarr_write_format=3):
         ad.AnnData(X).write_zarr(tmp_path / "a.zarr")
     found = validate(tmp_path / "a.zarr")
     assert found["kind"].tolist() == ["note"]
@@ -467,8 +473,6 @@ def test_validate__after_filters_and_writes(file: Path, tmp_path: Path) -> None:
 
 
 def test_checksums__are_read_by_other_tools_and_kept_apart(file: Path, tmp_path: Path) -> None:
-    import mudata
-
     for shards in (None, 120):
         store = tmp_path / f"{shards}.zarr"
         convert(file, store, chunk_values=40, checksums=True, shards=shards)
@@ -476,14 +480,14 @@ def test_checksums__are_read_by_other_tools_and_kept_apart(file: Path, tmp_path:
         codecs = [json.dumps(one["codecs"]) for one in arrays if one["node_type"] == "array"]
         assert sum("crc32c" in one for one in codecs) >= len(codecs) - 1
         with peers():
-            theirs, ours = mudata.read_zarr(store), mudata.read_h5mu(file)
+            theirs, ours = md.read_zarr(store), md.read_h5mu(file)
         for m in ("rna", "prot"):
             np.testing.assert_array_equal(theirs[m].X.toarray() if sp.issparse(theirs[m].X) else
-                                          theirs[m].X, ours[m].X.toarray())  # fmt: skip
-            pd.testing.assert_series_equal(theirs[m].obs["depth"], ours[m].obs["depth"])
+                                          theirs[m].X, ours[m].X.toarray() if sp.issparse(ours[m].X) else ours[m].X)  # fmt: skip
+        pd.testing.assert_series_equal(theirs["rna"].obs["depth"], ours["rna"].obs["depth"])
     (tmp_path / "None.zarr/mod/rna/X/data/c/0").write_bytes(b"0" * 20)
     with peers(), pytest.raises(ValueError, match="checksum"):
-        mudata.read_zarr(tmp_path / "None.zarr")
+        md.read_zarr(tmp_path / "None.zarr")
     data = lazymu.read(tmp_path / "120.zarr")
     data.write(tmp_path / "without.zarr", chunk_values=40, shards=120)
     assert "crc32c" not in (tmp_path / "without.zarr/mod/rna/X/zarr.json").read_text()
