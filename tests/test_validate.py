@@ -25,7 +25,7 @@ from lazymu.cli.main import app
 from lazymu.errors import ArgumentError, DamagedFileError, LazyMuError, MissingFileError
 from lazymu.io import StoreElements, convert, open_elements, validate
 from lazymu.io.integrity.matrices import Totals
-from tests.store_samples import make_anndata, make_mudata, peers, value_of
+from tests.store_samples import dense, make_anndata, make_mudata, peers, value_of
 
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -93,7 +93,7 @@ def arrays_of(store: Path) -> dict[str, Any]:
         if modality.raw is not None:
             matrices["raw"] = modality.raw.X
         for name, matrix in matrices.items():
-            take(f"{m}/{name}", lambda matrix=matrix: matrix.to_memory().toarray())
+            take(f"{m}/{name}", lambda matrix=matrix: dense(matrix))
             take(f"{m}/{name}/sums", lambda matrix=matrix: matrix.cache.cells())
         take(f"{m}/obs", lambda modality=modality: modality.obs)
         take(f"{m}/var", lambda modality=modality: modality.var)
@@ -482,8 +482,7 @@ def test_checksums__are_read_by_other_tools_and_kept_apart(file: Path, tmp_path:
         with peers():
             theirs, ours = md.read_zarr(store), md.read_h5mu(file)
         for m in ("rna", "prot"):
-            np.testing.assert_array_equal(theirs[m].X.toarray() if sp.issparse(theirs[m].X) else
-                                          theirs[m].X, ours[m].X.toarray() if sp.issparse(ours[m].X) else ours[m].X)  # fmt: skip
+            np.testing.assert_array_equal(dense(theirs[m].X), dense(ours[m].X))
         pd.testing.assert_series_equal(theirs["rna"].obs["depth"], ours["rna"].obs["depth"])
     (tmp_path / "None.zarr/mod/rna/X/data/c/0").write_bytes(b"0" * 20)
     with peers(), pytest.raises(ValueError, match="checksum"):
