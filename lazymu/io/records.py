@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from lazymu.errors import DamagedFileError
 from lazymu.io.elements import Deferred, Values
 from lazymu.keys import LAZYMU
 from lazymu.store.dtypes import narrowest
@@ -108,8 +109,11 @@ def _load_sums(
 ) -> MatrixSums | None:
     if name not in keys_of(root, place) or record.fingerprint is None:
         return None
-    with reading(root, path):
-        holds = still_holds(record.fingerprint, root.node(path), read=True)
+    try:
+        with reading(root, path):
+            holds = still_holds(record.fingerprint, root.node(path), read=True)
+    except DamagedFileError:  # the pass that makes the sums will say which rows
+        return None
     if not holds:
         return None
     return read_sums(root, f"{place}/{name}", tuple(record.fingerprint["shape"]))

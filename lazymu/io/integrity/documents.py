@@ -23,6 +23,7 @@ COMPARED = (
     "fill_value",
     "attributes",
 )
+NESTED = {"consolidated_metadata"}
 
 
 class Keys(NamedTuple):
@@ -109,18 +110,19 @@ def _check_copies(
         own = documents.get(key)
         if own is None:
             continue
-        names = COMPARED if key.endswith("zarr.json") else sorted({*own, *copy})
+        names = COMPARED if key.endswith("zarr.json") else sorted({*own, *copy} - NESTED)
         differing = [name for name in names if own.get(name) != copy.get(name)]
         if differing:
             said = "; ".join(f"{name} {own.get(name)}, not {copy.get(name)}" for name in differing)
             found = f"its metadata differ from the consolidated ones of {place} ({said[:200]})"
-            findings.add(root, _folder(key), found, f"{AGAIN}; or {CONSOLIDATE}", file=key)
+            fix = f"{AGAIN}; or {CONSOLIDATE}"
+            findings.add(root, _folder(key), found, fix, file=key, is_read=True)
     start = f"{base}/" if base else ""
     for key in keys.names:
         inside = key.startswith(start) and _folder(key) != base
         if inside and key.rpartition("/")[2] in NODES and key not in copies:
             found = f"the consolidated metadata of {place} do not have it"
-            findings.add(root, _folder(key), found, CONSOLIDATE)
+            findings.add(root, _folder(key), found, CONSOLIDATE, is_read=True)
 
 
 def _join(base: str, path: str) -> str:

@@ -43,6 +43,7 @@ class Findings:
         self.all: list[Finding] = []
         self.checked: Counter[str] = Counter()
         self._seen: set[tuple[str, ...]] = set()
+        self._unread: list[tuple[str, str]] = []
 
     def add(
         self,
@@ -54,18 +55,23 @@ class Findings:
         rows: str = "",
         file: str = "",
         kind: str = DAMAGE,
+        is_read: bool = False,
     ) -> None:
-        """Take a finding, but for a second one about the same file."""
+        """Take a finding, but for a second one about the same file.
+
+        ``is_read`` says that the array can be read even so, and is looked at further.
+        """
         mark = (str(store), array, file) if file else (str(store), array, rows, found)
         if mark not in self._seen:
             self._seen.add(mark)
             self.all.append(Finding(kind, str(store), array, rows, file, found, fix))
+            if kind == DAMAGE and not is_read:
+                self._unread.append((str(store), array))
 
     def about(self, store: object, array: str) -> bool:
-        """Return whether there is damage in an array or group, or below it."""
+        """Return whether there is damage in an array or group, or below it, that hides more."""
+        start = f"{array}/" if array else ""
         return any(
-            one.store == str(store)
-            and one.kind == DAMAGE
-            and (one.array == array or one.array.startswith(f"{array}/" if array else ""))
-            for one in self.all
+            of == str(store) and (name == array or name.startswith(start))
+            for of, name in self._unread
         )

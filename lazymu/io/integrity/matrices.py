@@ -219,7 +219,7 @@ class Order:
         if len(outside):
             column = int(indices[outside[0]])
             rule = f"where there are {self._n_columns:,} columns"
-            self._tell(start + outside, f"column {column:,} {rule}")
+            self._tell(start + outside, f"column {column:,}, {rule}")
             self._last = None
             return False
         falls = 1 + np.flatnonzero(indices[1:] <= indices[:-1])
