@@ -142,7 +142,7 @@ def size_factors(
     if target_sum is None:
         target_sum = float(np.median(positive)) if len(positive) else 1.0
     factors: Float64s = totals / target_sum
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         possible = np.isfinite(factors) & ((totals == 0) | np.isfinite(1 / factors))
     if not possible.all():
         got = f"with cells that sum to {totals[~possible][0]:g}"
