@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg
 
+from lazymu.errors import ArgumentError, explain
 from lazymu.stream.threads import one_native_thread
 from lazymu.typing import Array, Float64s
 
@@ -18,6 +19,10 @@ TOLERANCE = 1e-10
 
 def leading_of_matrix(G: Float64s, k: int, rng: np.random.Generator) -> tuple[Float64s, Float64s]:
     """Return the ``k`` largest eigenvalues of ``G``, negative ones as 0, and their vectors."""
+    if not np.isfinite(G).all():
+        rule = "sums of squares over all cells must be finite"
+        got = "with NaN, infinite or too large values"
+        raise ArgumentError(explain("X", got, rule, "drop these cells or features, or scale X"))
     side = len(G)
     if side > DENSE_SIDE and 4 * k < side:
         return leading_of_product(lambda x: G @ x, side, k, rng)

@@ -44,8 +44,9 @@ class Shift(NamedTuple):
 
     def gram(self, G: Float64s) -> Float64s:
         """Return ``B'B`` of ``G = C'C``."""
-        cross = np.outer(self.mean, self.m)
-        return G - self.n * (cross + cross.T - np.outer(self.m, self.m))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told later
+            cross = np.outer(self.mean, self.m)
+            return G - self.n * (cross + cross.T - np.outer(self.m, self.m))
 
 
 def shift_of(moments: Moments | None, m: Float64s | None) -> Shift:

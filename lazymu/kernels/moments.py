@@ -70,7 +70,8 @@ def merge_moments(
     share = (n_b / np.maximum(n, 1))[:, None]
     delta = mean_b - mean_a
     mean = mean_a + delta * share
-    m2 = m2_a + m2_b + delta**2 * (n_a[:, None] * share)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told later
+        m2 = m2_a + m2_b + delta**2 * (n_a[:, None] * share)
     return n, mean, m2
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lazymu import keys
+from lazymu.errors import ArgumentError, explain
 from lazymu.pp.ties import without_noise
 from lazymu.typing import Bools, Float64s
 
@@ -21,6 +22,9 @@ logger = logging.getLogger("lazymu")
 Flavor = Literal["seurat", "cell_ranger"]
 SMALLEST_MEAN = 1e-12
 """Stands for a mean of 0, by which a variance is divided."""
+LEAST_MEAN = 1e-300
+"""The largest mean must not be below: bins of so small means have no bounds."""
+NO_BIN = "interval[float64, right]"
 UPPER_QUARTILE = 0.6744897501960817
 """Of the standard normal: the median absolute deviation of one with standard deviation 1."""
 
@@ -72,7 +76,7 @@ def rank_by_dispersion(
     taking_part = np.flatnonzero((mean > 0) | (not expressed_only))
     values = np.zeros((3, len(mean)))
     highly_variable = np.zeros(len(mean), dtype=bool)
-    codes, edges = np.full(len(mean), -1), None
+    codes, edges = np.full(len(mean), -1), pd.IntervalIndex.from_tuples([], dtype=NO_BIN)
     if len(taking_part):
         means, dispersions = mean_and_dispersion(mean[taking_part], variance[taking_part], flavor)
         bins = mean_bins(means, flavor, n_bins)
@@ -105,6 +109,10 @@ def mean_and_dispersion(
 
 def mean_bins(means: Float64s, flavor: Flavor, n_bins: int) -> pd.Categorical:
     """Return the interval of means that each feature is in."""
+    if 0 < means.max() < LEAST_MEAN:
+        rule = "intervals between them are beyond what numbers resolve"
+        fix = "scale the cells, as pp.normalize_total(target_sum=1e4) does"
+        raise ArgumentError(explain("X", f"with means up to {means.max():g}", rule, fix))
     if flavor == "seurat":
         equal: pd.Categorical = pd.cut(means, bins=n_bins)
         return equal

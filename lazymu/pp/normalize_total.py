@@ -72,7 +72,8 @@ def normalize_total(
     NotCountsError
         If there are negative, NaN or infinite values.
     ArgumentError
-        If ``target_sum`` is not above 0, ``max_fraction`` not within 0 to 1, or ``copy`` comes
+        If ``target_sum`` is not above 0, or cells sum to what no number scales to it (infinity, or
+        next to nothing), ``max_fraction`` not within 0 to 1, or ``copy`` comes
         with ``inplace=False``.
     MissingResultError
         If there is no such layer.
@@ -141,6 +142,12 @@ def size_factors(
     if target_sum is None:
         target_sum = float(np.median(positive)) if len(positive) else 1.0
     factors: Float64s = totals / target_sum
+    with np.errstate(divide="ignore", over="ignore"):
+        possible = np.isfinite(factors) & ((totals == 0) | np.isfinite(1 / factors))
+    if not possible.all():
+        got = f"with cells that sum to {totals[~possible][0]:g}"
+        rule = f"no number scales such a cell to {target_sum:g}"
+        raise ArgumentError(explain("X", got, rule, "pass counts, or a target_sum that is nearer"))
     return factors
 
 

@@ -45,8 +45,7 @@ def workers() -> Workers:
     here = Workers(settings.n_threads, settings.n_threads, settings.memory_limit, are_remote=False)
     if client is None:
         return here
-    with telling_of_a_lost_cluster(client):
-        known = known_workers(client)
+    known = known_workers(client)
     if not known:
         logger.warning("the cluster has no workers yet: tasks wait until one joins")
         return here._replace(are_remote=True)
@@ -57,17 +56,20 @@ def workers() -> Workers:
 
 
 def known_workers(client: Any) -> list[dict[str, Any]]:
-    """Return what the scheduler knows of its workers; nothing where it does not answer.
+    """Return what the scheduler knows of its workers.
 
     ``client.scheduler_info`` would at times say that there are none: what it returns is also set,
     every other second, by a question that leaves the workers out.
+
+    Raises
+    ------
+    ClusterLostError
+        If the scheduler is gone.
     """
-    if client.scheduler is None:
-        return []
-    try:
+    with telling_of_a_lost_cluster(client):
+        if client.scheduler is None:
+            raise ConnectionError(f"the client is {client.status}")
         identity = client.sync(client.scheduler.identity, n_workers=-1)
-    except OSError:
-        return []
     return list(identity["workers"].values())
 
 

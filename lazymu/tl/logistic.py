@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from lazymu.errors import ArgumentError, MemoryLimitError, explain
 from lazymu.settings import settings
@@ -49,7 +50,11 @@ def logistic_scores(matrix: LazyMatrix, codes: Int64s, n_groups: int, **options:
     require_room(matrix, n_groups)
     from sklearn.linear_model import LogisticRegression
 
-    coefficients = LogisticRegression(**options).fit(matrix.to_memory(), codes).coef_
+    values = matrix.to_memory()
+    if not np.isfinite(values.data if sp.issparse(values) else values).all():
+        rule = "a regression has no place for them"
+        raise ArgumentError(explain("X", "with NaN or inf", rule, "use method='wilcoxon'"))
+    coefficients = LogisticRegression(**options).fit(values, codes).coef_
     scores: Float64s = np.asarray(coefficients, dtype=np.float64)
     return scores if n_groups > 2 else np.concatenate([-scores, scores])
 

@@ -184,6 +184,7 @@ def mofa(
         select_view(mdata, name, samples, use_raw=use_raw, use_layer=use_layer, use_var=use_var)
         for name in mdata.mod
     ]
+    check_n_factors(n_factors, len(samples.cells), views)
     asked = checked_likelihoods(likelihoods, views)
     used = chosen_engine(
         *(engine, asked, views),
@@ -280,11 +281,19 @@ def chosen_engine(
     return "mofapy2" if unusual else "lazymu"
 
 
+def check_n_factors(n_factors: int, n_cells: int, views: list[View]) -> None:
+    """Raise where there are more factors than cells, or than features of all views."""
+    most = min(n_cells, sum(len(view.features) for view in views))
+    if not 1 <= n_factors <= most:
+        rule = f"{n_cells} cells and the features of all views have at most {most}"
+        raise ArgumentError(explain("n_factors", n_factors, rule, f"pass 1 to {most}"))
+
+
 def is_whole(view: View) -> bool:
-    """Return whether the first cells of a view hold whole numbers alone, as counts do."""
+    """Return whether the first cells of a view hold whole numbers from 0 on, as counts do."""
     rows = view.rows[view.rows >= 0][:LOOKED_AT]
     values = gather_dense(view.matrix[np.sort(rows)])
-    return bool(np.all(values == np.rint(values)))
+    return bool(np.all((values == np.rint(values)) & (values >= 0)))
 
 
 def as_mudata(data: MuData | Modality) -> MuData:

@@ -247,6 +247,9 @@ def values_to_test(
     else:
         matrix = modality.X if layer is None else modality.layers[layer]
         var = modality.var
+    if not len(var):
+        rule = "there is no feature to test"
+        raise ArgumentError(explain("data", "without features", rule, "pass one that has some"))
     if mask_var is None:
         return matrix, var.index
     if isinstance(mask_var, str) and mask_var not in var:
