@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
+from lazymu.errors import DamagedFileError, UnknownFormatError, explain
+from lazymu.store.bounds import MOST_DEEP, MOST_NODES, refuse
+from lazymu.store.refusal import refusing
 from lazymu.store.roots import Place, Root, StoredArray
 from lazymu.store.sources import CSRSource, DenseSource, MatrixSource, Origin
 from lazymu.store.transpose import TransposedSource
@@ -47,25 +49,29 @@ def read_element(root: Root, name: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", anndata.OldFormatWarning)
-        try:
+        with refusing(name, f"in {root}"):
+            check_tree(root, name)
             return anndata.io.read_elem(root.node(name))
-        except Exception as error:
-            error.add_note(f"raised while reading {name!r} of {root}")
-            raise
+
+
+def check_tree(root: Root, name: str) -> None:
+    """Open all that is in an element, which checks it, and raise where it has no end."""
+    pending, n_nodes = [name], 0
+    while pending:
+        name = pending.pop()
+        n_nodes += 1
+        if n_nodes > MOST_NODES or name.count("/") > MOST_DEEP:
+            refuse(name, root, f"it holds more than {MOST_NODES:,} parts, or leads in a circle")
+        node = root.node(name)
+        if not hasattr(node, "dtype") and hasattr(node, "keys"):
+            pending += [f"{name}/{key}" for key in node.keys()]  # noqa: SIM118 - of h5py and zarr
 
 
 def read_table(root: Root, name: str) -> pd.DataFrame:
     """Return an annotation table, also one that an old anndata wrote as a structured array."""
-    try:
+    with refusing(name, f"in {root}", "the table cannot be read"):
         table = read_element(root, name)
-    except LazyMuError:
-        raise
-    except Exception as error:
-        rule = f"the table cannot be read ({type(error).__name__}: {error})"
-        raise DamagedFileError(
-            explain(name, f"in {root}", rule, "copy or write the file again")
-        ) from error
-    return table if isinstance(table, pd.DataFrame) else _table_of_records(table)
+        return table if isinstance(table, pd.DataFrame) else _table_of_records(table)
 
 
 def _table_of_records(records: Any) -> pd.DataFrame:

@@ -8,8 +8,8 @@ replaces the file, the one that was there lives on beside it for as long as a ro
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from errno import EACCES
 from os import strerror
 from pathlib import Path
@@ -19,8 +19,11 @@ import h5py
 import numpy as np
 
 from lazymu.errors import DamagedFileError, LazyMuError, MissingFileError, explain
+from lazymu.store.bounds import check_h5, check_links, check_zarr, check_zip
 from lazymu.store.chunks import ChunkFiles, chunk_files
+from lazymu.store.h5_probe import probe
 from lazymu.store.locations import is_url, redacted, split_query
+from lazymu.store.refusal import refusing
 from lazymu.store.shards import FolderObjects, ShardedRows, sharded_rows
 from lazymu.typing import Array
 
@@ -60,8 +63,23 @@ class Root:
         """Return the group or array at a path below the root."""
         name = name.strip("/")
         if name not in self._nodes:
-            self._nodes[name] = self.node()[name] if name else self._open()
+            self._nodes[name] = self._child(name) if name else self._open()
         return self._nodes[name]
+
+    def _child(self, name: str) -> Any:
+        absent = None
+        with refusing(name, f"in {self}"):
+            try:
+                node = self.node()[name]
+                self._check(name, node)
+            except KeyError as error:
+                absent = error
+        if absent is not None:
+            raise absent
+        return node
+
+    def _check(self, name: str, node: Any) -> None:
+        """Raise where a group or array leads out of the file, or claims more than it holds."""
 
     def find(self, name: str) -> Any:
         """Return the group or array at a path below the root, None where there is none."""
@@ -83,10 +101,17 @@ class H5Root(Root):
     def _open(self) -> Any:
         import hdf5plugin  # noqa: F401 - registers the filters that other tools write with
 
+        path = Path(self.location)
+        if path.exists() and not path.is_file():
+            rule = "it is no regular file, as HDF5 is"
+            raise DamagedFileError(
+                explain("path", repr(self.location), rule, "name the file, or a Zarr store")
+            )
         try:
-            return h5py.File(self.location, "r")
+            probe(self.location)
+            file = h5py.File(self.location, "r")
         except OSError as error:
-            if not Path(self.location).exists():
+            if not path.exists():
                 raise missing(self.location) from error
             if isinstance(error, PermissionError):  # whose text by HDF5 takes three lines
                 raise PermissionError(EACCES, strerror(EACCES), self.location) from error
@@ -94,6 +119,9 @@ class H5Root(Root):
             raise DamagedFileError(
                 explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
             ) from error
+        with refusing("path", repr(self.location)):
+            check_h5(file)
+        return file
 
 
 class ZarrRoot(Root):
@@ -145,6 +173,14 @@ class ZarrRoot(Root):
         except Exception as error:  # zarr and zipfile raise many kinds on damaged metadata
             raise _no_group(self, error) from error
 
+    def _check(self, name: str, node: Any) -> None:
+        folder = self.location if self.is_folder else None
+        is_array = hasattr(node, "dtype")
+        if folder is not None:
+            check_links(folder, name, is_array=is_array)
+        if is_array:
+            check_zarr(node, name, self, folder)
+
     def _zip_store(self) -> Any:
         if not self.is_local:
             from lazymu.store.remote_zip import open_zip
@@ -152,6 +188,7 @@ class ZarrRoot(Root):
             return open_zip(self.location, self._options)
         from zarr.storage import ZipStore
 
+        check_zip(self.location)
         return ZipStore(self.location, mode="r")
 
     def _open_remote(self) -> Any:
@@ -253,16 +290,6 @@ def _direct_reader(root: Root, node: Any) -> ChunkFiles | ShardedRows | None:
     return sharded or chunk_files(node, root.location)
 
 
-@contextmanager
-def reading(root: Root, name: str) -> Iterator[None]:
+def reading(root: Root, name: str) -> AbstractContextManager[None]:
     """Say which array of which file could not be read."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, LazyMuError):
-            raise
-        told = "; ".join([str(error), *getattr(error, "__notes__", [])])
-        rule = f"its values cannot be read ({type(error).__name__}: {told})"
-        raise DamagedFileError(
-            explain(name, f"in {root}", rule, "copy or write the file again")
-        ) from error
+    return refusing(name, f"in {root}", "its values cannot be read")
