@@ -34,14 +34,15 @@ BED = "".join(f"chr1\t{100 * n}\t{100 * n + 50}\tG{n}\t0\t+\n" for n in range(20
 PEAKS = b"chrom\tstart\tend\tgene\tdistance\tpeak_type\n" + b"".join(
     b"chr1\t%d\t%d\tA;B\t-10;0\tdistal;promoter\n" % (n, n + 9) for n in range(0, 200, 10)
 )
-TOML = b"""[rna]\nmin_genes = 20\nflavor = "seurat_v3"\n[joint]\nresolution = [0.5, 1.0]\nseed = 3\n"""
+TOML = b'[rna]\nmin_genes = 20\nflavor = "seurat_v3"\n[joint]\nresolution = [0.5, 1.0]\nseed = 3\n'
 TRUTH = b"cell,label\n" + b"".join(b"cell%d,T%d\n" % (n, n % 3) for n in range(30))
 
 
 def read_elements(path: Path) -> None:
     """Read everything that a file holds, and check that it fits together."""
     elements = open_elements(path)
-    parts = [elements, *elements.mod.values()] if isinstance(elements, StoreElements) else [elements]
+    joint = isinstance(elements, StoreElements)
+    parts = [elements, *elements.mod.values()] if joint else [elements]
     for part in parts:
         for slot in ("obsm", "varm", "obsp", "varp", "uns"):
             for value in getattr(part, slot).values():
@@ -58,7 +59,8 @@ def read_elements(path: Path) -> None:
             for block in iterate_blocks(matrix, label="fuzz"):
                 X, n_rows = block.X, n_rows + block.X.shape[0]
                 assert not len(X.indices) or 0 <= X.indices.min() <= X.indices.max() < X.shape[1]
-                assert X.indptr[0] == 0 and X.indptr[-1] == X.nnz == len(X.data)
+                assert X.indptr[0] == 0
+                assert X.indptr[-1] == X.nnz == len(X.data)
             assert n_rows == shape[0]
         if part.raw is not None:
             for value in part.raw.varm.values():
@@ -122,26 +124,26 @@ def _packed(data: bytes) -> bytes:
 
 
 def _own(path: Path, **options: Any) -> None:
-    source = path.with_name("own.h5mu")
+    source = path.with_name("own.h5ad")
     if not source.exists():
-        make_mudata().write(source)
+        make_anndata(12, 5).write_h5ad(source)
     write_elements(open_elements(source), path, **options)
 
 
 def _zipped(path: Path) -> None:
     with zarr.storage.ZipStore(str(path), mode="w") as store:
-        make_anndata().write_zarr(store)
+        make_anndata(12, 5).write_zarr(store)
 
 
 KINDS = {
     "h5mu": Kind("a.h5mu", lambda path: make_mudata().write(path)),
     "h5ad": Kind("a.h5ad", lambda path: make_anndata().write_h5ad(path, compression="gzip")),
-    "h5mu-own": Kind("b.h5mu", _own),
+    "h5ad-own": Kind("b.h5ad", _own),
     "tenx": Kind("a.h5", _tenx),
     "zarr": Kind("a.zarr", _own),
     "zarr2": Kind("b.zarr", lambda path: _own(path, zarr_format=2)),
     "zarr-shards": Kind("c.zarr", lambda path: _own(path, chunk_values=16, shards=128)),
-    "zarr-anndata": Kind("d.zarr", lambda path: make_anndata().write_zarr(path)),
+    "zarr-anndata": Kind("d.zarr", lambda path: make_anndata(12, 5).write_zarr(path)),
     "zip": Kind("e.zarr.zip", _zipped),
     "mtx": Kind("mtx", lambda path: _mtx(path, bytes, "")),
     "mtx-gz": Kind("mtx-gz", lambda path: _mtx(path, _packed, ".gz")),

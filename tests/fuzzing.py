@@ -36,7 +36,8 @@ from tests.mutations import damaged, mutations_of
 MEMORY_LIMIT = 1 << 30
 ROOM = 2 << 30
 """Address space for a reader beyond what its process took when it began."""
-SECONDS = 20.0
+START_SECONDS = 300.0
+SECONDS = 30.0
 """A reader that takes longer hangs; inputs are some kilobytes."""
 FINE = ("read", "refused")
 
@@ -117,30 +118,31 @@ def run_case(kind: str, case: int, seed: int, folder: Path) -> tuple[str, str]:
     return "read", ""
 
 
-# --- worker: reads cases until it is told to stop -------------------------------------------------
+# --- worker: reads inputs until it is told to stop ------------------------------------------------
 
 
-def work(kind: str, first: int, stop: int, seed: int, seconds: float) -> None:
-    """Read cases of a kind, telling of each before and after."""
+def work(kinds: list[str], first: int, stop: int, seed: int, seconds: float) -> None:
+    """Read inputs ``first`` to ``stop`` of some kinds in turn, telling of each before and after."""
     faulthandler.enable()
     warnings.simplefilter("ignore")
     settings.memory_limit, settings.n_threads = MEMORY_LIMIT, 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_seeds(folder, [kind])
-        KINDS[kind].read(folder / KINDS[kind].file)  # imports and kernels
+        make_seeds(folder, kinds)
+        for kind in kinds:
+            KINDS[kind].read(folder / KINDS[kind].file)  # imports and kernels
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use + ROOM,) * 2)
-        tell({"ready": True})
         until = time.monotonic() + seconds
-        for case in range(first, stop):
+        for number in range(first, stop):
             if time.monotonic() > until:
                 break
-            tell({"begin": case})
+            case, at = divmod(number, len(kinds))
+            tell({"begin": number})
             faulthandler.dump_traceback_later(SECONDS - 5)
             began = time.monotonic()
-            outcome, said = run_case(kind, case, seed, folder)
-            tell({"end": case, "outcome": outcome, "said": said, "s": time.monotonic() - began})
+            outcome, said = run_case(kinds[at], case, seed, folder)
+            tell({"end": number, "outcome": outcome, "said": said, "s": time.monotonic() - began})
             faulthandler.cancel_dump_traceback_later()
     tell({"done": True})
 
@@ -152,41 +154,56 @@ def tell(message: dict[str, Any]) -> None:
 # --- parent: starts workers, and finds those that crash or hang -----------------------------------
 
 
-def fuzz(kind: str, *, seconds: float, first: int = 0, stop: int = 1 << 40, seed: int = 0) -> Tally:
-    """Read damaged inputs of a kind for some time; a worker that ends is started again."""
-    tally, until = Tally(), time.monotonic() + seconds
-    while first < stop and (left := until - time.monotonic()) > 0:
-        last = first - 1
-        for message in messages_of(kind, first, stop, seed, left):
-            if "end" in message:
-                last = message["end"]
-                tally.add(kind, last, message["outcome"], message["said"], message["s"])
-            elif "done" in message:
-                return tally
-            elif "lost" in message:
-                if message["case"] is None:
-                    raise RuntimeError(f"no worker for {kind}: {message['said']}")
-                last = message["case"]
-                tally.add(kind, last, message["lost"], message["said"], 0.0)
-        first = last + 1
-    return tally
+def fuzz(
+    kinds: list[str], *, seconds: float, first: int = 0, stop: int = 1 << 40, seed: int = 0
+) -> dict[str, Tally]:
+    """Read damaged inputs of some kinds in turn; a worker that is lost is started again.
+
+    Parameters
+    ----------
+    kinds
+        Keys of `KINDS`.
+    seconds
+        How long at most, the starts of workers apart.
+    first, stop
+        Cases of each kind.
+    seed
+        Of the damage.
+    """
+    tallies = {kind: Tally() for kind in kinds}
+    number, end, until = first * len(kinds), stop * len(kinds), time.monotonic() + seconds
+    while number < end and (left := until - time.monotonic()) > 0:
+        for message in messages_of(kinds, number, end, seed, left):
+            if "done" in message:
+                return tallies
+            lost = "lost" in message
+            if "end" not in message and not lost:
+                continue
+            if lost and message["end"] is None:
+                raise RuntimeError(f"no worker for {kinds}: {message['said']}")
+            case, at = divmod(message["end"], len(kinds))
+            tallies[kinds[at]].add(
+                kinds[at], case, message["outcome"], message["said"], message["s"]
+            )
+            number = message["end"] + 1
+    return tallies
 
 
 def messages_of(
-    kind: str, first: int, stop: int, seed: int, seconds: float
+    kinds: list[str], first: int, stop: int, seed: int, seconds: float
 ) -> Iterator[dict[str, Any]]:
     """Yield what a worker tells; last, what was lost with it."""
-    numbers = [str(first), str(stop), str(seed), str(seconds)]
-    command = [sys.executable, "-m", "tests.fuzzing", "--worker", kind, *numbers]
+    numbers = [",".join(kinds), str(first), str(stop), str(seed), str(seconds)]
+    command = [sys.executable, "-m", "tests.fuzzing", "--worker", *numbers]
     with tempfile.TemporaryFile("w+") as errors:
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdout=pipe, stderr=errors, text=True, cwd=REPOSITORY)
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=forward, args=(process.stdout, lines), daemon=True).start()
-        case, outcome, done = None, "crash", False
+        number, outcome, done = None, "crash", False
         while not done:
             try:
-                line = lines.get(timeout=SECONDS if case is not None else 6 * SECONDS)
+                line = lines.get(timeout=SECONDS if number is not None else START_SECONDS)
             except queue.Empty:
                 outcome = "hang"
                 break
@@ -194,7 +211,7 @@ def messages_of(
                 break
             if line.startswith("{"):
                 message = json.loads(line)
-                case = message.get("begin")
+                number = message.get("begin")
                 done = "done" in message
                 yield message
         process.kill()
@@ -202,7 +219,8 @@ def messages_of(
         if not done:
             errors.seek(0)
             said = " | ".join(told_of(errors.read().strip().splitlines()))
-            yield {"lost": outcome, "case": case, "said": f"status {status}: {said}"}
+            said = f"status {status}: {said}"
+            yield {"lost": True, "end": number, "outcome": outcome, "said": said, "s": SECONDS}
 
 
 def told_of(lines: list[str]) -> list[str]:
@@ -227,15 +245,14 @@ def main() -> None:
     parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        kind, *numbers = options.worker
-        work(kind, *map(int, numbers[:3]), float(numbers[3]))
+        kinds, *numbers = options.worker
+        work(kinds.split(","), *map(int, numbers[:3]), float(numbers[3]))
         return
     kinds = [options.kind] if options.kind else list(KINDS)
     one = {} if options.case is None else {"first": options.case, "stop": options.case + 1}
     total = Tally()
-    for kind in kinds:
-        tally = fuzz(kind, seconds=options.seconds / len(kinds), seed=options.seed, **one)
-        print(f"{kind:16} {tally}", *tally.failures, sep="\n  ", flush=True)
+    for kind, tally in fuzz(kinds, seconds=options.seconds, seed=options.seed, **one).items():
+        print(f"{kind:16} {tally}", *tally.failures, sep="\n  ")
         total.merge(tally)
     print(f"{'all':16} {total}")
     sys.exit(bool(total.failures))

@@ -12,7 +12,13 @@ import scipy.sparse as sp
 
 from lazymu import keys, pp, tl
 from lazymu.containers import Modality, MuData
-from lazymu.errors import ArgumentError, DamagedFileError, MissingFileError, MissingResultError, explain
+from lazymu.errors import (
+    ArgumentError,
+    DamagedFileError,
+    MissingFileError,
+    MissingResultError,
+    explain,
+)
 from lazymu.pipeline.limits import fewer_neighbors
 from lazymu.pipeline.records import Clustering
 from lazymu.pipeline.run import Run
@@ -142,6 +148,7 @@ def compare(run: Run) -> None:
 
 
 def labels_in_file(path: str) -> pd.Series[Any]:
+    """Return the labels of a CSV file, by cell; raise where it is no such table."""
     if not Path(path).is_file():
         rule = "there is no such file"
         raise MissingFileError(explain("joint.truth", repr(path), rule, "check its spelling"))

@@ -107,9 +107,9 @@ def check_zarr(array: Any, name: str, file: object, folder: str | None) -> None:
     if unsafe:
         refuse(name, file, f"its codec {unsafe[0]!r} runs code of the file, and is never used")
     dtype = np.dtype(array.dtype)
-    if array.metadata.zarr_format == 2 and dtype.kind == "O":
-        if not set(codecs) & set(OBJECT_CODECS):
-            refuse(name, file, f"objects are read through {', '.join(OBJECT_CODECS)} alone")
+    of_objects = array.metadata.zarr_format == 2 and dtype.kind == "O"
+    if of_objects and not set(codecs) & set(OBJECT_CODECS):
+        refuse(name, file, f"objects are read through {', '.join(OBJECT_CODECS)} alone")
     if folder is not None:
         place = Path(folder) / name
         check_size(name, file, array.shape, array.chunks, dtype, lambda: stored_bytes(place))

@@ -34,7 +34,7 @@ _sound: set[tuple[str, int, int]] = set()
 
 
 def probe(path: str) -> None:
-    """Raise where HDF5 crashes or hangs on a file; once for each file, as long as it stays as it is.
+    """Raise where HDF5 crashes or hangs on a file; a file that stays as it is is tried once.
 
     Raises
     ------
