@@ -25,7 +25,7 @@ from tests.fragment_files import bgzf, random_fragments, text_of
 from tests.store_samples import make_anndata, make_mudata, random_counts, value_of
 
 GTF = "".join(
-    f'chr{n % 3}\tX\t{kind}\t{100 * n + 1}\t{100 * n + 90}\t.\t{"+-"[n % 2]}\t.\t'
+    f"chr{n % 3}\tX\t{kind}\t{100 * n + 1}\t{100 * n + 90}\t.\t{'+-'[n % 2]}\t.\t"
     f'gene_id "G{n}"; gene_name "N{n}"; tag "basic";\n'
     for n in range(12)
     for kind in ("gene", "transcript", "exon")

