@@ -447,7 +447,7 @@ def test_claims__sound_sparse_arrays_beyond_the_limit_are_read(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("command", ["info", "convert", "run", "report"])
-@pytest.mark.parametrize("name", ["values", "zarr-obsm", "zip", "mtx-digits"])
+@pytest.mark.parametrize("name", ["values", "zarr-names", "zip", "mtx-digits"])
 def test_command_line__says_one_sentence(command: str, name: str, tmp_path: Path) -> None:
     path = BOMBS[name](tmp_path)
     target = {"convert": [str(tmp_path / "b.zarr")], "run": ["--dry-run"]}.get(command, [])
