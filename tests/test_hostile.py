@@ -182,7 +182,7 @@ def deep(file: h5py.File) -> None:
 def test_h5__groups_without_end(ends: Callable[[h5py.File], None], h5ad: Path) -> None:
     with h5py.File(h5ad, "a") as file:
         ends(file)
-    refuses(h5ad, "leads in a circle|cannot be read")
+    refuses(h5ad, "leads? in a circle|cannot be read")
 
 
 @pytest.mark.parametrize("part", ["X/data", "X/indices/c/0", "obs", "obsm/X_pca/zarr.json"])
@@ -206,7 +206,7 @@ def test_zarr__links_within_and_to_the_store_are_followed(store: Path, tmp_path:
 
 def test_zarr__link_to_its_own_folder_comes_to_an_end(store: Path) -> None:
     (store / "uns/x").symlink_to(store / "uns")
-    refuses(store, "leads in a circle|cannot be read")
+    refuses(store, "leads? in a circle|cannot be read")
 
 
 def test_zarr__keys_of_attributes_lead_nowhere(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def read_bed(path: Path) -> Genes:
     DamagedFileError
         Naming the line that is no gene, or the file if it has none.
     """
-    columns, genes = None, []
+    columns: dict[str, int] | None = None
+    genes: list[tuple[str, int, int, int, str, str]] = []
     for number, line in read_lines(path):
         fields = line.split("\t")
         if columns is None:

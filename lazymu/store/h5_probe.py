@@ -21,7 +21,7 @@ import h5py
 from lazymu.errors import DamagedFileError, explain
 from lazymu.store.bounds import check_h5
 
-CPU_SECONDS = 10
+CPU_SECONDS = 5
 """A process that computes for longer hangs."""
 SECONDS = 120.0
 """And one that waits for longer: disks behind a network may be slow."""

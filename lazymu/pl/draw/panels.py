@@ -72,8 +72,8 @@ def without_formulas(drawn: Artist) -> None:
     from matplotlib.text import Text
 
     for text in drawn.findobj(Text):
-        if "$" in text.get_text() and "mathdefault" not in text.get_text():  # type: ignore[attr-defined]
-            text.set_parse_math(False)  # type: ignore[attr-defined]
+        if "$" in text.get_text() and "mathdefault" not in text.get_text():
+            text.set_parse_math(False)
 
 
 def settle(figure: Figure) -> None:
