@@ -8,6 +8,7 @@ DATA ?=
 JOBS ?= auto
 CELLS ?=
 THREADS ?= 2
+SECONDS ?= 600
 
 VENV := $(if $(filter python3 python,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-markers bench-memory bench-kernels bench-scaling clean
+.PHONY: help demo test test-all fuzz lint format notebooks docs pictures coverage bench bench-million bench-passes bench-wnn bench-markers bench-memory bench-kernels bench-scaling clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -64,6 +65,9 @@ test: $(INSTALLED_DEV)  ## run the tests
 
 test-all: $(INSTALLED_DEV)  ## run the slow tests too
 	$(PYTEST)
+
+fuzz: $(INSTALLED_DEV)  ## read damaged files of every kind for SECONDS=600
+	$(BIN)/python -m tests.fuzzing --seconds $(SECONDS)
 
 lint: $(INSTALLED_DEV)  ## check style, format and types
 	$(BIN)/ruff check

@@ -10,6 +10,9 @@ import numpy as np
 from lazymu.genomics.intervals import Intervals
 from lazymu.typing import Array, Bools, Int64s
 
+MOST_GENES = 1 << 22
+"""Genes of a file at most: a hundred times those of a genome, and what fits any memory."""
+
 
 class Sites(NamedTuple):
     """Transcription start sites (TSS), each of one gene."""

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from lazymu.errors import DamagedFileError, explain
-from lazymu.genomics.genes import Exons, Genes, Sites, first_bases, sites_of
+from lazymu.genomics.genes import MOST_GENES, Exons, Genes, Sites, first_bases, sites_of
 from lazymu.genomics.intervals import Intervals
-from lazymu.genomics.lines import damaged, read_lines
+from lazymu.genomics.lines import damaged, is_position, read_lines
 from lazymu.typing import Int64s
 
 FIELDS = 9
+EXONS = 16
+"""Transcripts and exons for each of the most genes that a file may have."""
 GENE_ID = re.compile(r'(?:^|;)\s*gene_id\s+"([^"]+)"')
 GENE_NAME = re.compile(r'(?:^|;)\s*gene_name\s+"([^"]+)"')
 BASIC = 'tag "basic"'
@@ -71,6 +73,8 @@ class GeneTable:
     def add(self, fields: list[str]) -> None:
         """Add a record; ValueError says what is wrong with it."""
         chrom, _, kind, first, last, _, strand, _, attributes = fields
+        if max(len(self.names), self._n_parts // EXONS) >= MOST_GENES:
+            raise ValueError(f"a genome has fewer than {MOST_GENES:,} genes")
         start, end = positions(first, last)
         if strand not in ("+", "-"):
             raise ValueError(f"a gene's strand is + or -, and here is {strand!r}")
@@ -83,6 +87,10 @@ class GeneTable:
             self.exon_gene.append(gene)
             self.exon_start.append(start)
             self.exon_end.append(end)
+
+    @property
+    def _n_parts(self) -> int:
+        return len(self.exon_gene) + len(self.transcript_gene)
 
     def _gene(self, chrom: str, strand: str, attributes: str, start: int, end: int) -> int:
         found = GENE_ID.search(attributes)
@@ -117,7 +125,7 @@ class GeneTable:
 
 def positions(first: str, last: str) -> tuple[int, int]:
     """Return a GTF's start and end as positions from 0, the end exclusive."""
-    if not (first.isdecimal() and last.isdecimal()) or not 0 < int(first) <= int(last):
+    if not (is_position(first) and is_position(last)) or not 0 < int(first) <= int(last):
         got = f"and here are {first!r} and {last!r}"
         raise ValueError(
             f"start and end are whole numbers from 1, the start not above the end, {got}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
 
 from lazymu.errors import DamagedFileError, MissingFileError, explain
+from lazymu.genomics.intervals import LONGEST_DIGITS
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line: beyond it the file is no table of lines."""
@@ -42,6 +43,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _opened(path: Path) -> BinaryIO:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            rule = "it is no regular file"
+            raise DamagedFileError(explain("path", repr(str(path)), rule, "name a file"))
         with open(path, "rb") as file:
             compressed = file.read(len(GZIP)) == GZIP
         return cast(BinaryIO, gzip.open(path, "rb")) if compressed else open(path, "rb")
@@ -51,6 +55,11 @@ def _opened(path: Path) -> BinaryIO:
     except IsADirectoryError as error:
         rule, fix = "it is a folder", "name a file in it"
         raise MissingFileError(explain("path", repr(str(path)), rule, fix)) from error
+
+
+def is_position(text: str) -> bool:
+    """Return whether a text is a whole number that a chromosome may have as a position."""
+    return text.isdecimal() and len(text) <= LONGEST_DIGITS
 
 
 def damaged(path: Path, number: int, line: object, rule: str) -> NoReturn:

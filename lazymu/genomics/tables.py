@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from lazymu.errors import ArgumentError, DamagedFileError, explain
-from lazymu.genomics.genes import Genes, genes_without_transcripts
+from lazymu.genomics.genes import MOST_GENES, Genes, genes_without_transcripts
 from lazymu.genomics.intervals import Intervals
-from lazymu.genomics.lines import damaged, read_lines
+from lazymu.genomics.lines import damaged, is_position, read_lines
 
 ALIASES = {
     "chrom": ("chrom", "chr", "chromosome", "seqnames", "seqname"),
@@ -83,7 +83,8 @@ def read_bed(path: Path) -> Genes:
     DamagedFileError
         Naming the line that is no gene, or the file if it has none.
     """
-    columns, genes = None, []
+    columns: dict[str, int] | None = None
+    genes: list[tuple[str, int, int, int, str, str]] = []
     for number, line in read_lines(path):
         fields = line.split("\t")
         if columns is None:
@@ -96,6 +97,8 @@ def read_bed(path: Path) -> Genes:
         if len(fields) <= max(columns.values()):
             rule = f"it needs {max(columns.values()) + 1} fields separated by tabs"
             damaged(path, number, line, f"{rule}, and here are {len(fields)}")
+        if len(genes) == MOST_GENES:
+            damaged(path, number, line, f"a genome has fewer than {MOST_GENES:,} genes")
         try:
             genes.append(checked({role: fields[at] for role, at in columns.items()}))
         except ValueError as error:
@@ -114,7 +117,7 @@ def header_of(fields: Sequence[str]) -> dict[str, int] | None:
 def checked(record: dict[str, str]) -> tuple[str, int, int, int, str, str]:
     """Return a gene's values; ValueError says what is wrong with them."""
     first, last, strand = record["start"], record["end"], record["strand"]
-    if not (first.isdecimal() and last.isdecimal()) or int(first) >= int(last):
+    if not (is_position(first) and is_position(last)) or int(first) >= int(last):
         got = f"and here are {first!r} and {last!r}"
         raise ValueError(f"start and end are whole numbers from 0, the start below the end, {got}")
     if strand not in ("+", "-"):

@@ -13,7 +13,7 @@ from lazymu.io.matrices import Job, origin_of, run_jobs, same_values
 from lazymu.io.records import OWN, MatrixRecord, layer_name, records_to_uns
 from lazymu.keys import LAZYMU
 from lazymu.store.arrays import Layout
-from lazymu.store.element_writer import check_key, write_element
+from lazymu.store.element_writer import write_element
 from lazymu.store.fingerprint import fingerprint
 from lazymu.stream.matrix import LazyMatrix
 
@@ -57,7 +57,6 @@ def write_store(root: Any, elements: StoreElements, form: Form) -> None:
     mod = root.create_group("mod")
     pending = []
     for name, modality in elements.mod.items():
-        check_key(name)
         pending.append(_write_tables(mod.create_group(name), modality, form, name))
     _write_matrices(pending, form)
     mod.attrs["mod-order"] = list(elements.mod)
@@ -104,7 +103,6 @@ def _write_tables(group: Any, elements: ModalityElements, form: Form, name: str)
     if elements.X is not None:
         _plan(pending, group, "X", elements.X, "X", form, label)
     for key, layer in elements.layers.items():
-        check_key(key)
         if _is_recipe(elements.X, layer, form):
             _plan_recipe(pending, layer_name(key), layer)
         else:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import gzip
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from lazymu.errors import DamagedFileError, UnknownFormatError, explain
+from lazymu.io.text_files import text_of
 from lazymu.settings import settings
 from lazymu.store.arrays import Appender, Layout
 from lazymu.store.converted import ConvertedSource
+from lazymu.store.refusal import refusing
 from lazymu.store.roots import StoredArray, ZarrRoot
 from lazymu.store.sources import CSRSource, MatrixSource, Origin
 from lazymu.store.transpose import runs
 from lazymu.typing import CSR, Array, Int64s
 
 PIECE_LINES = 1 << 20
+LEAST_BYTES = 4
+"""Of a line with an entry: ``1 1``."""
+MOST_PACKED = 1032
+"""Bytes that gzip packs into one at most."""
+SIZE = re.compile(r"[0-9]{1,18}")
 DTYPES = {"integer": np.int32, "pattern": np.int32, "real": np.float32}
 """Types of values by the file's word for them; scanpy's reader gives float32."""
 
@@ -37,7 +45,7 @@ class Header(NamedTuple):
 
 def read_header(path: Path) -> Header:
     """Return the header of a Matrix Market file."""
-    with _open_text(path) as file:
+    with refusing("path", repr(str(path))), text_of(path, held=False) as file:
         banner = file.readline().lower().split()
         if banner[:3] != ["%%matrixmarket", "matrix", "coordinate"] or banner[4:] != ["general"]:
             rule = "it does not begin with '%%MatrixMarket matrix coordinate ... general'"
@@ -49,14 +57,15 @@ def read_header(path: Path) -> Header:
         while line.startswith("%"):
             n_lines, line = n_lines + 1, file.readline()
         sizes = line.split()
-    if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
+    if len(sizes) != 3 or not all(SIZE.fullmatch(size) for size in sizes):
         rule = "its line of sizes holds three whole numbers"
         raise DamagedFileError(explain("path", repr(str(path)), rule, "copy the file again"))
-    return Header(n_lines, banner[3], *(int(size) for size in sizes))
-
-
-def _open_text(path: Path) -> IO[str]:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
+    header = Header(n_lines, banner[3], *(int(size) for size in sizes))
+    most = MOST_PACKED * path.stat().st_size
+    if header.n_values * LEAST_BYTES > most:
+        got, rule = f"{header.n_values:,} in {path}", "the file is too short for so many"
+        raise DamagedFileError(explain("entries", got, rule, "copy the file again"))
+    return header
 
 
 class MtxSource(ConvertedSource):
@@ -125,24 +134,27 @@ class MtxSource(ConvertedSource):
         dtypes: dict[int, Any] = {0: np.int64, 1: np.int64}
         if self.header.kind != "pattern":
             dtypes[2] = self.dtype
-        try:
-            with pd.read_csv(
-                self.path,
+        rule = "a line of it is not two positions and a value"
+        with (
+            refusing("path", repr(str(self.path)), rule),
+            text_of(self.path, held=False) as text,
+            suppress(pd.errors.EmptyDataError),
+            pd.read_csv(
+                text,
                 sep=r"\s+",
                 header=None,
                 names=list(dtypes),
                 dtype=dtypes,
                 skiprows=self.header.n_lines,
                 chunksize=PIECE_LINES,
-            ) as pieces:
-                yield from (piece for piece in pieces if len(piece))
-        except pd.errors.EmptyDataError:
-            return
-        except (ValueError, OverflowError, EOFError, OSError) as error:
-            rule = f"a line of it is not two positions and a value ({error})"
-            raise DamagedFileError(
-                explain("path", repr(str(self.path)), rule, "copy the file again")
-            ) from error
+            ) as pieces,
+        ):
+            for piece in pieces:
+                # Longer lines would make pandas take their first fields for an index.
+                if not isinstance(piece.index, pd.RangeIndex) or piece.isna().any(axis=None):
+                    raise ValueError("it has more fields, or fewer")
+                if len(piece):
+                    yield piece
 
 
 def _sorted_rows(

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lazymu.errors import ModalityNotFoundError, UnknownFormatError, explain
+from lazymu.errors import MissingFileError, ModalityNotFoundError, UnknownFormatError, explain
 from lazymu.io.anndata_groups import kind_of, modality_names, read_modality, read_store
 from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.tenx_h5 import is_tenx, read_tenx_h5
 from lazymu.io.tenx_mtx import matrix_file, read_tenx_mtx
 from lazymu.store.locations import is_url, redacted, split_query
+from lazymu.store.refusal import refusing
 from lazymu.store.roots import H5Root, Root, ZarrRoot, missing
 
 SUFFIXES = (".h5mu", ".h5ad", ".zarr", ".zarr.zip", ".h5", ".hdf5")
@@ -68,14 +69,25 @@ def open_elements(
     folder (`TMPDIR`) when first read.
     """
     if not isinstance(path, str | Path):
-        return _read_groups(ZarrRoot(path), "")
+        with refusing("path", "an open Zarr store"):
+            return _read_groups(ZarrRoot(path), "")
     location = str(path) if is_url(str(path)) else str(Path(path).expanduser())
+    with refusing("path", repr(redacted(location))):
+        return _opened(location, genome, storage_options)
+
+
+def _opened(
+    location: str, genome: str | None, options: Mapping[str, Any] | None
+) -> StoreElements | ModalityElements:
+    if "\0" in location:
+        rule = "a path holds no NUL"
+        raise MissingFileError(explain("path", repr(location), rule, "check its spelling"))
     file, inner = split_path(location)
     if not inner and not is_url(file) and (matrix := matrix_file(Path(file))) is not None:
         if not matrix.exists():
             raise missing(file)
         return read_tenx_mtx(matrix)
-    root = root_of(file, storage_options)
+    root = root_of(file, options)
     kind = kind_of(root)
     if not kind and isinstance(root, H5Root) and is_tenx(root):
         return _read_tenx(root, inner, genome)

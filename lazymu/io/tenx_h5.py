@@ -122,7 +122,13 @@ def _source(root: Root, name: str) -> CSRSource:
         got = f"without {', '.join(absent)} in {root}"
         rule = "a Cell Ranger matrix has them"
         raise DamagedFileError(explain(name, got, rule, "download the file again"))
-    n_vars, n_obs = group["shape"][()]
+    sizes = np.asarray(group["shape"][()])
+    if sizes.shape != (2,) or sizes.dtype.kind not in "iu" or np.any(sizes < 0):
+        rule = "it holds the numbers of features and of barcodes"
+        raise DamagedFileError(
+            explain(f"{name}/shape", f"{sizes} in {root}", rule, "download the file again")
+        )
+    n_vars, n_obs = sizes.tolist()
     data, indices, indptr = (
         StoredArray(root, f"{name}/{part}") for part in ("data", "indices", "indptr")
     )

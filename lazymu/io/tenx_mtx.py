@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +12,13 @@ from lazymu.io.elements import StoreElements
 from lazymu.io.mtx_source import MtxSource
 from lazymu.io.tenx_features import split_by_feature_type
 from lazymu.io.tenx_h5 import check_lengths
+from lazymu.io.text_files import text_of
 from lazymu.keys import FEATURE_TYPES, GENE_IDS, INTERVAL
+from lazymu.store.refusal import refusing
 
 FEATURES = ("features.tsv", "genes.tsv", "peaks.bed")
+NEEDED = 3
+"""Fields of a feature that none is without, of those that a file has; places are of some."""
 
 
 def matrix_file(path: Path) -> Path | None:
@@ -35,8 +40,9 @@ def read_tenx_mtx(matrix: Path) -> StoreElements:
     barcodes = _read_table(_beside(matrix, [f"{prefix}barcodes.tsv"]))
     obs = pd.DataFrame(index=pd.Index(_column(barcodes, 0)))
     features = _beside(matrix, [prefix + name for name in FEATURES])
-    table = _read_table(features)
-    var = _peaks(table) if "peaks.bed" in features.name else _features(table)
+    of_peaks = "peaks.bed" in features.name
+    table = _read_table(features, comments=of_peaks)
+    var = _peaks(table) if of_peaks else _features(table)
     source = MtxSource(matrix)
     check_lengths(source, obs, var, matrix)
     return split_by_feature_type(source, obs, var)
@@ -52,14 +58,33 @@ def _beside(matrix: Path, names: list[str]) -> Path:
     raise DamagedFileError(explain("path", repr(str(matrix.parent)), rule, "copy the folder again"))
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Return a table without header as text; a gene may be called NA."""
-    try:
-        return pd.read_csv(
-            path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, comment="#"
-        )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
+def _read_table(path: Path, *, comments: bool = False) -> pd.DataFrame:
+    """Return a table without header as text; a gene may be called NA, and a barcode hold a #."""
+    rule = "it is no table"
+    with refusing("path", repr(str(path)), rule):
+        n_comments = _n_comments(path) if comments else 0
+        with text_of(path, held=True) as text:
+            try:
+                table = pd.read_csv(
+                    text,
+                    sep="\t",
+                    header=None,
+                    dtype=str,
+                    keep_default_na=False,
+                    quoting=3,
+                    skiprows=n_comments,
+                )
+            except pd.errors.EmptyDataError:
+                return pd.DataFrame()
+        if table.iloc[:, :NEEDED].isna().any(axis=None):
+            raise ValueError("a line has fewer fields than the first")
+        return table.fillna("")
+
+
+def _n_comments(path: Path) -> int:
+    """Return how many lines of comments a file begins with."""
+    with text_of(path, held=True) as text:
+        return sum(1 for _ in takewhile(lambda line: line.startswith("#"), text))
 
 
 def _column(table: pd.DataFrame, n: int) -> list[str]:

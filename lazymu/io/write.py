@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.group_writer import Form, write_modality, write_store
 from lazymu.store.arrays import Layout
 from lazymu.store.locations import check_writable, is_url, redacted
+from lazymu.store.names import check_keys, folds_case
 from lazymu.store.replace import replacing
 
 Elements = StoreElements | ModalityElements
@@ -79,6 +80,9 @@ def write_elements(
     UnknownFormatError
         If the suffix is none of the three.
     ArgumentError
+        If a name of a modality, column, layer or key cannot be kept: it is empty, ``.``, ``..``,
+        holds a slash or NUL or, in Zarr, a backslash, has more than 255 bytes, is one of Zarr's own
+        files, or differs from another in case alone where the file system ignores case.
         If a MuData is to be written as ``.h5ad``, or a modality as ``.h5mu``; if ``checksums`` are
         asked for in HDF5 or in Zarr's format 2; if a URL takes no files (``https://``), or matrices
         are read from the store that would be replaced there.
@@ -113,6 +117,7 @@ def write_elements(
         raise ArgumentError(explain("X", repr(X), rule, "pass one of them"))
     elements = fitting(elements, target)
     native = target.lower().endswith(".zarr")
+    check_names(elements, zarr=native, folded=not is_url(target) and folds_case(Path(target)))
     if shards == "auto":
         in_shards = is_url(target) and zarr_format == 3
         shards = SHARD_CHUNKS * chunk_values if in_shards else None
@@ -163,6 +168,22 @@ def fitting(elements: Elements, target: str) -> Elements:
 def _joint_values(elements: StoreElements) -> bool:
     """Return whether a MuData holds more than its modalities do."""
     return any((elements.obsm, elements.varm, elements.obsp, elements.varp, elements.uns))
+
+
+def check_names(elements: Elements, *, zarr: bool, folded: bool) -> None:
+    """Raise where a name of the elements cannot be kept by a store; keys within `uns` apart."""
+    mod = elements.mod if isinstance(elements, StoreElements) else {}
+    groups: list[Iterable[object]] = [mod]
+    for part in (elements, *mod.values()):
+        tables, values = [part.obs, part.var], [part.obsm, part.varm, part.obsp, part.varp]
+        if isinstance(part, ModalityElements):
+            groups.append(part.layers)
+            if part.raw is not None:
+                tables.append(part.raw.var)
+                values.append(part.raw.varm)
+        groups += [table.columns for table in tables if table is not None] + [*values, part.uns]
+    for keys in groups:
+        check_keys(keys, zarr=zarr, folded=zarr and folded)
 
 
 def _write_groups(root: Any, elements: Elements, form: Form) -> None:

@@ -12,7 +12,13 @@ import scipy.sparse as sp
 
 from lazymu import keys, pp, tl
 from lazymu.containers import Modality, MuData
-from lazymu.errors import ArgumentError, MissingFileError, MissingResultError, explain
+from lazymu.errors import (
+    ArgumentError,
+    DamagedFileError,
+    MissingFileError,
+    MissingResultError,
+    explain,
+)
 from lazymu.pipeline.limits import fewer_neighbors
 from lazymu.pipeline.records import Clustering
 from lazymu.pipeline.run import Run
@@ -110,7 +116,7 @@ def find_labels(run: Run) -> None:
     """
     truth, obs = run.params.joint.truth, run.target.obs
     if truth.endswith(".csv"):
-        labels = _labels_in_file(truth)
+        labels = labels_in_file(truth)
     else:
         tables = (obs, run.mdata.obs, *(mod.obs for mod in run.mdata.mod.values()))
         named = [table[truth] for table in tables if truth in table]
@@ -141,11 +147,18 @@ def compare(run: Run) -> None:
         run.summary.clusterings.append(found)
 
 
-def _labels_in_file(path: str) -> pd.Series[Any]:
+def labels_in_file(path: str) -> pd.Series[Any]:
+    """Return the labels of a CSV file, by cell; raise where it is no such table."""
     if not Path(path).is_file():
         rule = "there is no such file"
         raise MissingFileError(explain("joint.truth", repr(path), rule, "check its spelling"))
-    table = pd.read_csv(path, index_col=0)
+    try:
+        table = pd.read_csv(path, index_col=0)
+    except (ValueError, OverflowError, OSError) as error:
+        rule = f"it is no table ({' '.join(str(error).split())})"
+        raise DamagedFileError(
+            explain("joint.truth", repr(path), rule, "write it as CSV again")
+        ) from error
     if table.shape[1] == 0:
         rule = "its first column must be cell names and its second their labels"
         raise ArgumentError(explain("joint.truth", repr(path), rule, "add the labels"))

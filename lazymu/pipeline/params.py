@@ -16,6 +16,9 @@ from lazymu.errors import ArgumentError, explain
 ClrAxis = Literal["cell", "protein"]
 Flavor = Literal["seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper"]
 
+MOST_BYTES = 1 << 20
+"""Of a TOML file."""
+
 
 class About(NamedTuple):
     """What a parameter means, and its least value where it is a number."""
@@ -101,11 +104,18 @@ class RunParams:
         """
         fix = "write e.g. [rna] and below it n_top_genes = 3000"
         try:
-            tables = tomllib.loads(Path(path).read_text())
+            with open(path, "rb") as file:
+                text = file.read(MOST_BYTES + 1)
+            if len(text) > MOST_BYTES:
+                rule = f"it is longer than {MOST_BYTES:,} bytes"
+                raise ArgumentError(explain("params", path, rule, fix))
+            tables = tomllib.loads(text.decode())
         except FileNotFoundError as error:
             rule = "there is no such file"
             raise ArgumentError(explain("params", path, rule, "name a TOML file")) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except IsADirectoryError as error:
+            raise ArgumentError(explain("params", path, "it is a folder", fix)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ArgumentError(explain("params", path, f"it is not TOML: {error}", fix)) from error
         return cls().updated(tables)
 

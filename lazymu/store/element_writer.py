@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from lazymu.errors import ArgumentError, explain
 from lazymu.keys import WHOLE
 from lazymu.store.arrays import compressors, is_h5
+from lazymu.store.names import check_key, check_keys
+from lazymu.store.refusal import is_told
 
 VECTOR_CHUNK = 1 << 17
 ROWS_CHUNK = 1 << 15
@@ -30,20 +32,27 @@ def write_element(group: Any, key: str, value: Any, *, checksums: bool = False) 
     Raises
     ------
     ArgumentError
-        If the key holds a slash.
+        If a key cannot be kept, or there is no encoding for a value.
     """
     import anndata
 
-    check_key(key)
     known = {"allow_write_nullable_strings": True, "auto_shard_zarr_v3": False}
     options = {name: on for name, on in known.items() if hasattr(anndata.settings, name)}
-    value = plain(value)
+    check_key(key, zarr=not is_h5(group))
+    value = plain(value, zarr=not is_h5(group))
     with warnings.catch_warnings(), anndata.settings.override(**options), all_chunks():
         # On encodings that zarr or pandas may change; what is written is read back in tests.
         warnings.simplefilter("ignore")
         try:
             form = _chunks(group, value) | _of_zarr(group, checksums=checksums)
             anndata.io.write_elem(group, key, value, dataset_kwargs=form)
+        except (TypeError, ValueError, KeyError, NotImplementedError) as error:
+            if is_told(error):
+                raise
+            said = "; ".join([str(error), *getattr(error, "__notes__", [])])
+            rule = f"it cannot be stored ({' '.join(said.split())})"
+            got = f"of {type(value).__name__} below {group.name}"
+            raise ArgumentError(explain(key, got, rule, "change it, or leave it out")) from error
         except Exception as error:
             error.add_note(f"raised while writing {key!r} below {group.name}")
             raise
@@ -68,13 +77,6 @@ def _of_zarr(group: Any, *, checksums: bool) -> dict[str, Any]:
     return {**whole, "compressors": compressors(ZstdCodec(), checksums)}
 
 
-def check_key(key: str) -> None:
-    """Raise where a key would make a path of its own."""
-    if "/" in key:
-        rule = "keys of a store cannot hold a slash"
-        raise ArgumentError(explain("key", repr(key), rule, "rename it"))
-
-
 def _chunks(group: Any, value: Any) -> dict[str, Any]:
     """Return the chunks of a Zarr element, few and not large; HDF5 has its own."""
     if is_h5(group):
@@ -92,14 +94,14 @@ def _chunks(group: Any, value: Any) -> dict[str, Any]:
     return {}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, zarr: bool = True) -> Any:
     """Return a value in a form that anndata writes the same whatever pandas' version."""
     if isinstance(value, pd.DataFrame):
+        check_keys(value.columns, zarr=zarr)
         return plain_table(value)
     if isinstance(value, Mapping):
-        for key in value:
-            check_key(str(key))
-        return {str(key): plain(item) for key, item in value.items()}
+        check_keys(value, zarr=zarr)
+        return {str(key): plain(item, zarr=zarr) for key, item in value.items()}
     if isinstance(value, pd.Series | pd.Index):
         return plain(value.array if isinstance(value.dtype, pd.CategoricalDtype) else value.values)
     if isinstance(value, pd.api.extensions.ExtensionArray):

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lazymu.errors import DamagedFileError, LazyMuError, UnknownFormatError, explain
+from lazymu.errors import DamagedFileError, UnknownFormatError, explain
+from lazymu.store.bounds import MOST_DEEP, MOST_NODES, refuse
+from lazymu.store.refusal import refusing
 from lazymu.store.roots import Place, Root, StoredArray, reading
 from lazymu.store.sources import CSRSource, DenseSource, MatrixSource, Origin
 from lazymu.store.transpose import TransposedSource
@@ -45,7 +47,7 @@ def keys_of(root: Root, name: str) -> list[str]:
     return keys
 
 
-def read_element(root: Root, name: str) -> Any:
+def read_element(root: Root, name: str, rule: str = "it cannot be read") -> Any:
     """Return an element in memory; an error says which element of which file it was.
 
     Formats of old anndata versions are read without their warnings: that they open is promised.
@@ -59,33 +61,30 @@ def read_element(root: Root, name: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", anndata.OldFormatWarning)
-        try:
+        with refusing(name, f"in {root}", rule, fix_of(root)):
+            check_tree(root, name)
             return anndata.io.read_elem(root.node(name))
-        except Exception as error:
-            if isinstance(error, LazyMuError):
-                raise
-            error.add_note(f"raised while reading {name!r} of {root}")
-            if _is_unknown(error):
-                raise
-            text = "; ".join(str(error).split("\n")[:1])
-            rule = f"it cannot be read ({type(error).__name__}: {text})"
-            raise DamagedFileError(explain(name, f"in {root}", rule, fix_of(root))) from error
 
 
-def _is_unknown(error: Exception) -> bool:
-    """Return whether the element is of an encoding that anndata does not know."""
-    return any(kind.__name__ == "IORegistryError" for kind in type(error).__mro__)
+def check_tree(root: Root, name: str) -> None:
+    """Open all that is in an element, which checks it, and raise where it has no end."""
+    pending, n_nodes = [name], 0
+    while pending:
+        name = pending.pop()
+        n_nodes += 1
+        if n_nodes > MOST_NODES or name.count("/") > MOST_DEEP:
+            refuse(name, root, f"it holds more than {MOST_NODES:,} parts, or leads in a circle")
+        node = root.node(name)
+        if not hasattr(node, "dtype") and hasattr(node, "keys"):
+            pending += [f"{name}/{key}" for key in node.keys()]  # noqa: SIM118 - of h5py and zarr
 
 
 def read_table(root: Root, name: str) -> pd.DataFrame:
     """Return an annotation table, also one that an old anndata wrote as a structured array."""
-    table = read_element(root, name)
-    if isinstance(table, pd.DataFrame):
-        return table
-    if getattr(getattr(table, "dtype", None), "names", None) is None:
-        rule = f"it is a {type(table).__name__} and no table"
-        raise DamagedFileError(explain(name, f"in {root}", rule, fix_of(root)))
-    return _table_of_records(table)
+    rule = "the table cannot be read"
+    with refusing(name, f"in {root}", rule, fix_of(root)):
+        table = read_element(root, name, rule)
+        return table if isinstance(table, pd.DataFrame) else _table_of_records(table)
 
 
 def _table_of_records(records: Any) -> pd.DataFrame:

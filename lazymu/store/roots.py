@@ -8,8 +8,8 @@ replaces the file, the one that was there lives on beside it for as long as a ro
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from errno import EACCES
 from os import strerror
 from pathlib import Path
@@ -20,8 +20,11 @@ import numpy as np
 
 from lazymu.errors import DamagedFileError, LazyMuError, MissingFileError, explain
 from lazymu.keys import WHOLE
+from lazymu.store.bounds import check_h5, check_links, check_zarr, check_zip
 from lazymu.store.chunks import ChunkFiles, chunk_files
+from lazymu.store.h5_probe import probe
 from lazymu.store.locations import is_url, redacted, split_query
+from lazymu.store.refusal import refusing
 from lazymu.store.shards import FolderObjects, ShardedRows, sharded_rows
 from lazymu.store.whole import fix_of, is_below
 from lazymu.typing import Array
@@ -62,12 +65,23 @@ class Root:
         """Return the group or array at a path below the root."""
         name = name.strip("/")
         if name not in self._nodes:
-            self._nodes[name] = self._node_at(name) if name else self._open()
+            self._nodes[name] = self._child(name) if name else self._open()
         return self._nodes[name]
 
-    def _node_at(self, name: str) -> Any:
+    def _child(self, name: str) -> Any:
+        absent = None
         with reading(self, name, "metadata"):
-            return self.node()[name]
+            try:
+                node = self.node()[name]
+                self._check(name, node)
+            except KeyError as error:
+                absent = error
+        if absent is not None:
+            raise absent
+        return node
+
+    def _check(self, name: str, node: Any) -> None:
+        """Raise where a group or array leads out of the file, or claims more than it holds."""
 
     def find(self, name: str) -> Any:
         """Return the group or array at a path below the root, None where there is none."""
@@ -97,10 +111,17 @@ class H5Root(Root):
     def _open(self) -> Any:
         import hdf5plugin  # noqa: F401 - registers the filters that other tools write with
 
+        path = Path(self.location)
+        if path.exists() and not path.is_file():
+            rule = "it is no regular file, as HDF5 is"
+            raise DamagedFileError(
+                explain("path", repr(self.location), rule, "name the file, or a Zarr store")
+            )
         try:
-            return h5py.File(self.location, "r")
+            probe(self.location)
+            file = h5py.File(self.location, "r")
         except OSError as error:
-            if not Path(self.location).exists():
+            if not path.exists():
                 raise missing(self.location) from error
             if isinstance(error, PermissionError):  # whose text by HDF5 takes three lines
                 raise PermissionError(EACCES, strerror(EACCES), self.location) from error
@@ -108,6 +129,9 @@ class H5Root(Root):
             raise DamagedFileError(
                 explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
             ) from error
+        with refusing("path", repr(self.location)):
+            check_h5(file)
+        return file
 
 
 class ZarrRoot(Root):
@@ -178,6 +202,14 @@ class ZarrRoot(Root):
         except Exception as error:  # zarr and zipfile raise many kinds on damaged metadata
             raise _no_group(self, error) from error
 
+    def _check(self, name: str, node: Any) -> None:
+        folder = self.location if self.is_folder else None
+        is_array = hasattr(node, "dtype")
+        if folder is not None:
+            check_links(folder, name, is_array=is_array)
+        if is_array:
+            check_zarr(node, name, self, folder)
+
     def _zip_store(self) -> Any:
         if not self.is_local:
             from lazymu.store.remote_zip import open_zip
@@ -185,6 +217,7 @@ class ZarrRoot(Root):
             return open_zip(self.location, self._options, self._whole)
         from lazymu.store.whole_stores import WholeZip
 
+        check_zip(self.location)
         return WholeZip(self.location, self._whole)
 
     def _folder_store(self) -> Any:
@@ -292,14 +325,6 @@ def _direct_reader(root: Root, node: Any) -> ChunkFiles | ShardedRows | None:
     return sharded or chunk_files(node, root.location, is_whole=is_whole)
 
 
-@contextmanager
-def reading(root: Root, name: str, what: str = "values") -> Iterator[None]:
-    """Say which array of which file could not be read; that there is none is left as it is."""
-    try:
-        yield
-    except (LazyMuError, KeyError):
-        raise
-    except Exception as error:  # what zarr, numcodecs and h5py raise on damage is of many kinds
-        told = "; ".join([str(error), *getattr(error, "__notes__", [])])
-        rule = f"its {what} cannot be read ({type(error).__name__}: {told})"
-        raise DamagedFileError(explain(name or "path", f"in {root}", rule, fix_of(root))) from error
+def reading(root: Root, name: str, what: str = "values") -> AbstractContextManager[None]:
+    """Say which array of which file could not be read."""
+    return refusing(name or "path", f"in {root}", f"its {what} cannot be read", fix_of(root))

@@ -185,6 +185,11 @@ class CSRSource:
         return self._indptr
 
     def _checked_indptr(self) -> Int64s:
+        stored = tuple(self._indptr_handle.shape)
+        if stored != (self.shape[0] + 1,):  # before anything is allocated for it
+            rule = f"it must rise from 0 over {self.shape[0] + 1} entries"
+            got = f"of shape {stored}"
+            raise DamagedFileError(explain("indptr", got, rule, "write the file again"))
         indptr = np.asarray(self._indptr_handle[:]).astype(np.int64, copy=False)
         n_values = min(self._data.shape[0], self._indices.shape[0])
         name, fix = name_of(self._indptr_handle, "indptr"), _fix_of(self._indptr_handle)

@@ -12,6 +12,7 @@ import numpy as np
 
 from lazymu.errors import ArgumentError, explain
 from lazymu.pl.draw.label_layout import overlaps, spread_boxes
+from lazymu.pl.draw.panels import without_formulas
 from lazymu.pl.draw.points import Categories
 from lazymu.typing import Float64s, Floats
 
@@ -110,6 +111,7 @@ def _points(fontsize: FontSize) -> float:
 
 def legend_width(legend: Legend) -> float:
     """Return the width of a legend in inches."""
+    without_formulas(legend)
     return float(legend.get_window_extent().width / legend.axes.figure.dpi)
 
 
@@ -194,6 +196,8 @@ def _draw_leaders(ax: Axes, anchors: Float64s, centers: Float64s) -> None:
 
 
 def _text_sizes(texts: Sequence[Text]) -> Float64s:
+    for text in texts:
+        without_formulas(text)
     boxes = [text.get_window_extent() for text in texts]
     return np.array([(box.width, box.height) for box in boxes])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from lazymu.errors import ArgumentError, explain
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -56,14 +57,28 @@ def widen(figure: Figure, inches: float) -> None:
 def heighten(figure: Figure, axes: list[Axes]) -> None:
     """Make the figure taller by what upright names below the axes take beyond a line of text."""
     rows = axes[0].get_gridspec().nrows  # type: ignore[union-attr]  # they stand in a grid of ours
+    without_formulas(figure)
     names = [label for ax in axes for label in ax.get_xticklabels()]
     tallest = max((name.get_window_extent().height for name in names), default=0.0) / figure.dpi
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + rows * max(tallest - _LINE_INCHES, 0.0))
 
 
+def without_formulas(drawn: Artist) -> None:
+    """Show names with dollar signs as they are: a gene is no formula, and may be none that parses.
+
+    Numbers on logarithmic axes are, and stay.
+    """
+    from matplotlib.text import Text
+
+    for text in drawn.findobj(Text):
+        if "$" in text.get_text() and "mathdefault" not in text.get_text():
+            text.set_parse_math(False)
+
+
 def settle(figure: Figure) -> None:
     """Give the axes their final places, so that text can be measured against them."""
+    without_formulas(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -94,6 +109,7 @@ def finish(
 
     With ``show=None`` a figure of our ``own`` is shown where the backend has a screen.
     """
+    without_formulas(figure)
     if save is not None:
         figure.savefig(save, bbox_inches="tight")
     if return_fig:
