@@ -27,6 +27,8 @@ def read_table(path: Path, sep: str) -> pd.DataFrame:
         If it is no table.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError("it is no regular file")
         return pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
     except (FileNotFoundError, IsADirectoryError) as error:
         rule, fix = "there is no such file", "check the path"

@@ -119,8 +119,12 @@ class H5Root(Root):
             raise DamagedFileError(
                 explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
             ) from error
-        with refusing("path", repr(self.location)):
-            check_h5(file)
+        try:
+            with refusing("path", repr(self.location)):
+                check_h5(file)
+        except BaseException:
+            file.close()
+            raise
         return file
 
 
