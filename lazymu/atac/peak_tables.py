@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +34,7 @@ def read_table(path: Path, sep: str) -> pd.DataFrame:
     except (FileNotFoundError, IsADirectoryError) as error:
         rule, fix = "there is no such file", "check the path"
         raise MissingFileError(explain("annotation", repr(str(path)), rule, fix)) from error
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         rule = f"it is no table ({str(error).strip()})"
         fix = "fetch the file again, or pass its sep"
         raise DamagedFileError(explain("annotation", repr(str(path)), rule, fix)) from error
