@@ -151,6 +151,7 @@ KINDS = {
     "gtf-gz": Kind("a.gtf.gz", _bytes(_packed(GTF)), lambda path: as_genes(path, exons=True)),
     "bed": Kind("a.bed", _bytes(BED), as_genes),
     "peaks": Kind("peaks.tsv", _bytes(PEAKS), read_peaks),
+    "peaks-gz": Kind("peaks.tsv.gz", _bytes(_packed(PEAKS)), read_peaks),
     "fragments": Kind(
         "a.tsv", _bytes(text_of(random_fragments(np.random.default_rng(0), 60))), read_fragments
     ),

@@ -199,23 +199,29 @@ def messages_of(
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdout=pipe, stderr=errors, text=True, cwd=REPOSITORY)
         lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=forward, args=(process.stdout, lines), daemon=True).start()
+        assert process.stdout is not None
+        reader = threading.Thread(target=forward, args=(process.stdout, lines), daemon=True)
+        reader.start()
         number, outcome, done = None, "crash", False
-        while not done:
-            try:
-                line = lines.get(timeout=SECONDS if number is not None else START_SECONDS)
-            except queue.Empty:
-                outcome = "hang"
-                break
-            if not line:
-                break
-            if line.startswith("{"):
-                message = json.loads(line)
-                number = message.get("begin")
-                done = "done" in message
-                yield message
-        process.kill()
-        status = process.wait()
+        try:
+            while not done:
+                try:
+                    line = lines.get(timeout=SECONDS if number is not None else START_SECONDS)
+                except queue.Empty:
+                    outcome = "hang"
+                    break
+                if not line:
+                    break
+                if line.startswith("{"):
+                    message = json.loads(line)
+                    number = message.get("begin")
+                    done = "done" in message
+                    yield message
+        finally:
+            process.kill()
+            status = process.wait()
+            reader.join()
+            process.stdout.close()
         if not done:
             errors.seek(0)
             said = " | ".join(told_of(errors.read().strip().splitlines()))

@@ -83,7 +83,7 @@ def json_edited(rng: np.random.Generator, data: bytes) -> bytes:
     """Replace, drop or add a value of JSON."""
     with suppress(ValueError, UnicodeDecodeError):
         tree = json.loads(data)
-        places = list(_places(tree))
+        places = list(_places(tree)) if isinstance(tree, dict | list) else []
         if places:
             parent, key = places[rng.integers(len(places))]
             value = VALUES[rng.integers(len(VALUES))]

@@ -17,7 +17,7 @@ SECONDS = 60.0
 GROUPS = {
     "hdf5": (["h5mu", "h5ad", "h5ad-own", "tenx"], 25),
     "zarr": (["zarr", "zarr2", "zarr-shards", "zarr-anndata", "zip"], 12),
-    "text": (["mtx", "mtx-gz", "gtf", "gtf-gz", "bed", "peaks", "toml", "truth"], 40),
+    "text": (["mtx", "mtx-gz", "gtf", "gtf-gz", "bed", "peaks", "peaks-gz", "toml", "truth"], 40),
     "fragments": (["fragments", "fragments-bgzip"], 100),
 }
 

@@ -28,7 +28,7 @@ from lazymu.io import StoreElements, open_elements, write_elements
 from lazymu.pipeline.params import RunParams
 from lazymu.settings import settings
 from tests.conftest import REPOSITORY
-from tests.fuzz_seeds import read_elements
+from tests.fuzz_seeds import read_elements, read_peaks
 from tests.store_samples import elements_of, make_anndata, peers, random_counts
 from tests.test_io_tenx import write_mtx
 
@@ -251,11 +251,12 @@ def test_h5mu__modality_named_as_a_folder_is_not_written(tmp_path: Path) -> None
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.h5mu"]
 
 
-@pytest.mark.parametrize("name", ["a.h5ad", "a.gtf", "a.toml"])
+@pytest.mark.parametrize("name", ["a.h5ad", "a.gtf", "a.toml", "a.tsv"])
 def test_pipe__is_no_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     os.mkfifo(path)
-    read: Any = {".gtf": as_genes, ".toml": RunParams.from_toml}.get(path.suffix, open_elements)
+    readers = {".gtf": as_genes, ".toml": RunParams.from_toml, ".tsv": read_peaks}
+    read: Any = readers.get(path.suffix, open_elements)
     with pytest.raises(LazyMuError, match="regular file"):
         read(path)
 
@@ -396,7 +397,7 @@ warnings.simplefilter("ignore")
 import lazymu
 from lazymu.errors import LazyMuError
 from lazymu.genomics.read_genes import as_genes
-from tests.fuzz_seeds import read_elements
+from tests.fuzz_seeds import read_elements, read_peaks
 lazymu.settings.memory_limit, lazymu.settings.n_threads = 1 << 29, 1
 for n, path in enumerate(map(Path, sys.argv[1:])):
     began = time.monotonic()

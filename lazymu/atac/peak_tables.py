@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,11 +28,13 @@ def read_table(path: Path, sep: str) -> pd.DataFrame:
         If it is no table.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError("it is no regular file")
         return pd.read_csv(path, sep=sep, dtype=str, keep_default_na=False)
     except (FileNotFoundError, IsADirectoryError) as error:
         rule, fix = "there is no such file", "check the path"
         raise MissingFileError(explain("annotation", repr(str(path)), rule, fix)) from error
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         rule = f"it is no table ({str(error).strip()})"
         fix = "fetch the file again, or pass its sep"
         raise DamagedFileError(explain("annotation", repr(str(path)), rule, fix)) from error

@@ -13,6 +13,7 @@ import h5py
 from lazymu.errors import ArgumentError, UnknownFormatError, explain
 from lazymu.io.elements import ModalityElements, StoreElements
 from lazymu.io.group_writer import Form, write_modality, write_store
+from lazymu.io.records import layer_name
 from lazymu.store.arrays import Layout
 from lazymu.store.locations import check_writable, is_url, redacted
 from lazymu.store.names import check_keys, folds_case
@@ -177,7 +178,7 @@ def check_names(elements: Elements, *, zarr: bool, folded: bool) -> None:
     for part in (elements, *mod.values()):
         tables, values = [part.obs, part.var], [part.obsm, part.varm, part.obsp, part.varp]
         if isinstance(part, ModalityElements):
-            groups.append(part.layers)
+            groups += [part.layers, [layer_name(key) for key in part.layers]]
             if part.raw is not None:
                 tables.append(part.raw.var)
                 values.append(part.raw.varm)

@@ -103,6 +103,9 @@ class RunParams:
             If the file is absent or not TOML, or a key or value does not fit.
         """
         fix = "write e.g. [rna] and below it n_top_genes = 3000"
+        found = Path(path)
+        if found.exists() and not found.is_file() and not found.is_dir():
+            raise ArgumentError(explain("params", path, "it is no regular file", fix))
         try:
             with open(path, "rb") as file:
                 text = file.read(MOST_BYTES + 1)

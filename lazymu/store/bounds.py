@@ -20,8 +20,8 @@ from lazymu.settings import settings
 
 MOST_PACKED = 1 << 16
 """Bytes that one stored byte may stand for: more than any compressor reaches (Zstandard 2^15)."""
-MOST_NODES = 1 << 16
-"""Groups and arrays of one element of `obsm` or `uns`; more are links that lead in circles."""
+MOST_PLACES = 16
+"""Where one group may stand in an element, by links; beyond, they lead in a circle, or multiply."""
 MOST_DEEP = 64
 DEEP = f"its groups are more than {MOST_DEEP} deep, or lead in a circle"
 ZIPPED = 1 << 10

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lazymu.errors import DamagedFileError, UnknownFormatError, explain
-from lazymu.store.bounds import MOST_DEEP, MOST_NODES, refuse
+from lazymu.store.bounds import DEEP, MOST_DEEP, MOST_PLACES, refuse
 from lazymu.store.refusal import refusing
 from lazymu.store.roots import Place, Root, StoredArray, reading
 from lazymu.store.sources import CSRSource, DenseSource, MatrixSource, Origin
@@ -68,15 +69,16 @@ def read_element(root: Root, name: str, rule: str = "it cannot be read") -> Any:
 
 def check_tree(root: Root, name: str) -> None:
     """Open all that is in an element, which checks it, and raise where it has no end."""
-    pending, n_nodes = [name], 0
+    pending, n_places = [name], Counter[object]()
     while pending:
         name = pending.pop()
-        n_nodes += 1
-        if n_nodes > MOST_NODES or name.count("/") > MOST_DEEP:
-            refuse(name, root, f"it holds more than {MOST_NODES:,} parts, or leads in a circle")
         node = root.node(name)
-        if not hasattr(node, "dtype") and hasattr(node, "keys"):
-            pending += [f"{name}/{key}" for key in node.keys()]  # noqa: SIM118 - of h5py and zarr
+        if is_array(node) or not hasattr(node, "keys"):
+            continue
+        n_places[root.identity(name)] += 1
+        if max(n_places[root.identity(name)] - MOST_PLACES, name.count("/") - MOST_DEEP) > 0:
+            refuse(name, root, DEEP)
+        pending += [f"{name}/{key}" for key in node.keys()]  # noqa: SIM118 - of h5py and zarr
 
 
 def read_table(root: Root, name: str) -> pd.DataFrame:

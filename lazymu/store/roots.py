@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from errno import EACCES
 from os import strerror
+from os.path import realpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,6 +101,10 @@ class Root:
         """Return the names below a group that hold files, where they can be listed at once."""
         return ()
 
+    def identity(self, name: str) -> object:
+        """Return what tells a group from others, by whatever links one comes to it."""
+        return name
+
     def move(self, location: str, keep: object) -> None:
         """Follow a file that was moved; ``keep`` lives as long as the root does."""
         self.location, self._keep = location, keep
@@ -129,9 +134,16 @@ class H5Root(Root):
             raise DamagedFileError(
                 explain("path", repr(self.location), f"{rule} ({error})", "copy or write it again")
             ) from error
-        with refusing("path", repr(self.location)):
-            check_h5(file)
+        try:
+            with refusing("path", repr(self.location)):
+                check_h5(file)
+        except BaseException:
+            file.close()
+            raise
         return file
+
+    def identity(self, name: str) -> object:
+        return h5py.h5o.get_info(self.node(name).id).addr
 
 
 class ZarrRoot(Root):
@@ -201,6 +213,9 @@ class ZarrRoot(Root):
             raise
         except Exception as error:  # zarr and zipfile raise many kinds on damaged metadata
             raise _no_group(self, error) from error
+
+    def identity(self, name: str) -> object:
+        return realpath(Path(self.location) / name) if self.is_folder else name
 
     def _check(self, name: str, node: Any) -> None:
         folder = self.location if self.is_folder else None
