@@ -190,7 +190,7 @@ CHANGES: Changes = {
     "half": lambda content: content[: len(content) // 2],
     "empty": lambda _: b"",
 }
-FLIPS: Changes = {
+FLIPS: Changes = {"early": flipped(0.1), "in the middle": flipped(0.6), "late": flipped(0.95)}
     "flipped early": flipped(0.1),
     "flipped": flipped(0.6),
     "flipped late": flipped(0.95),
