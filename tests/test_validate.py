@@ -191,10 +191,6 @@ CHANGES: Changes = {
     "empty": lambda _: b"",
 }
 FLIPS: Changes = {"early": flipped(0.1), "in the middle": flipped(0.6), "late": flipped(0.95)}
-    "flipped early": flipped(0.1),
-    "flipped": flipped(0.6),
-    "flipped late": flipped(0.95),
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
