@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anndata as ad
 import mudata as md
@@ -131,7 +131,7 @@ def wrong(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
         name
         for name, value in expected.items()
         if name in found
-        and not isinstance(found[name], LazyMuError)
+        and not isinstance(found[name], LazyMuError | None)  # without sums a pass makes them
         and not same(value, found[name])
     ]
 
@@ -142,6 +142,9 @@ def quiet(call: Callable[[], Any]) -> Any:
         return call()
 
 
+Changes: TypeAlias = dict[str, Callable[[bytes], bytes | None]]
+
+
 class Damaged:
     """A store one file of which is changed at a time."""
 
@@ -150,9 +153,18 @@ class Damaged:
         self.expected = arrays_of(store)
         assert not any(isinstance(value, Exception) for value in self.expected.values())
 
-    def each(self, change: Callable[[bytes], bytes | None], names: list[str]) -> Iterator[str]:
-        """Yield the names of files, each changed while it is out and mended afterwards."""
-        for name in names:
+    def each(self, changes: Changes, names: list[str], *, all_of_them: bool) -> Iterator[str]:
+        """Yield the names of files, each changed while it is out and mended afterwards.
+
+        Each file is changed in every way, or else in one, which takes turns.
+        """
+        ways = list(changes.values())
+        pairs = [
+            (name, change)
+            for number, name in enumerate(names)
+            for change in (ways if all_of_them else [ways[number % len(ways)]])
+        ]
+        for name, change in pairs:
             path = self.store / name
             before = path.read_bytes()
             after = change(before)
@@ -173,12 +185,12 @@ def flipped(at: float) -> Callable[[bytes], bytes]:
     return flip
 
 
-CHANGES: dict[str, Callable[[bytes], bytes | None]] = {
+CHANGES: Changes = {
     "deleted": lambda _: None,
     "half": lambda content: content[: len(content) // 2],
     "empty": lambda _: b"",
 }
-FLIPS = {"flipped early": flipped(0.1), "flipped": flipped(0.6), "flipped late": flipped(0.95)}
+FLIPS: Changes = {"early": flipped(0.1), "in the middle": flipped(0.6), "late": flipped(0.95)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -193,15 +205,14 @@ def test_validate__a_whole_store_is_clean(file: Path, tmp_path: Path, kind: str)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "zip"])
 def test_validate__names_every_chunk_that_is_lost_or_cut(
-    file: Path, tmp_path: Path, kind: str, change: str
+    file: Path, tmp_path: Path, kind: str
 ) -> None:
     damaged = Damaged(made(file, tmp_path, kind))
     chunks = [name for name in files_in(damaged.store) if not is_metadata(name)]
     assert len(chunks) > 50
-    for name in damaged.each(CHANGES[change], chunks):
+    for name in damaged.each(CHANGES, chunks, all_of_them=kind == "plain"):
         found = validate(damaged.store)
         assert name in set(found["file"]), name
         assert set(found["kind"]) == {"damage"}
@@ -210,27 +221,23 @@ def test_validate__names_every_chunk_that_is_lost_or_cut(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["checksums", "sharded, checksums"])
-@pytest.mark.parametrize("flip", FLIPS)
-def test_validate__checksums_find_every_flipped_bit(
-    file: Path, tmp_path: Path, kind: str, flip: str
-) -> None:
+def test_validate__checksums_find_every_flipped_bit(file: Path, tmp_path: Path, kind: str) -> None:
     damaged = Damaged(made(file, tmp_path, kind))
     chunks = [name for name in files_in(damaged.store) if not is_metadata(name)]
-    for name in damaged.each(FLIPS[flip], chunks):
+    for name in damaged.each(FLIPS, chunks, all_of_them=False):
         assert name in set(validate(damaged.store)["file"]), name
         assert wrong(damaged.expected, quiet(lambda: arrays_of(damaged.store))) == [], name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "sharded"])
-@pytest.mark.parametrize("flip", FLIPS)
 def test_validate__without_checksums_sums_find_what_changes_matrices(
-    file: Path, tmp_path: Path, kind: str, flip: str
+    file: Path, tmp_path: Path, kind: str
 ) -> None:
     damaged = Damaged(made(file, tmp_path, kind))
     chunks = [name for name in files_in(damaged.store) if "/X/" in name and "sums" not in name]
     chunks = [name for name in chunks if not is_metadata(name)]
-    for name in damaged.each(FLIPS[flip], chunks):
+    for name in damaged.each(FLIPS, chunks, all_of_them=True):
         changed = wrong(damaged.expected, quiet(lambda: arrays_of(damaged.store)))
         if changed:
             found = validate(damaged.store)
@@ -240,7 +247,7 @@ def test_validate__without_checksums_sums_find_what_changes_matrices(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "format 2"])
-@pytest.mark.parametrize("change", ["deleted", "half", "empty"])
+@pytest.mark.parametrize("change", CHANGES)
 def test_validate__names_metadata_that_are_lost_or_cut(
     file: Path, tmp_path: Path, kind: str, change: str
 ) -> None:
@@ -248,7 +255,9 @@ def test_validate__names_metadata_that_are_lost_or_cut(
     names = [name for name in files_in(damaged.store) if is_metadata(name)]
     # Without them the store is as whole as one that was never consolidated.
     names = [name for name in names if name != ".zmetadata" or change != "deleted"]
-    for name in damaged.each(CHANGES[change], names):
+    if kind != "plain":  # as each takes a second
+        names = names[::4]
+    for name in damaged.each({change: CHANGES[change]}, names, all_of_them=True):
         if name.endswith("/.zmetadata") and change == "deleted":
             continue
         found = quiet(lambda: validate(damaged.store))

@@ -65,8 +65,9 @@ class SumsCache:
 
     def _load(self) -> None:
         if self._loader is not None:
-            loader, self._loader = self._loader, None
-            if (sums := loader()) is not None:
+            sums = self._loader()  # what raises is asked again: damaged sums are not unknown ones
+            self._loader = None
+            if sums is not None:
                 self.fill(sums)
 
     def cells(self) -> CellSums | None:

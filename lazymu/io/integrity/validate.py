@@ -6,6 +6,7 @@ import math
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,24 +174,41 @@ def _check_content(check: Check, groups: list[str], arrays: list[str]) -> None:
     parts = {f"{name}/{part}" for name in sparse for part in ("data", "indices", "indptr")}
     totals: dict[str, Totals | None] = {}
     for name in sparse:
-        totals[name] = check_sparse(check, name, is_ours=name in records)
+        with _told(check, name):
+            totals[name] = check_sparse(check, name, is_ours=name in records)
     for name in arrays:
-        if name in records:
-            totals[name] = check_dense(check, name)
-        elif name not in parts:
-            check_array(check, name)
+        with _told(check, name):
+            if name in records:
+                totals[name] = check_dense(check, name)
+            elif name not in parts:
+                check_array(check, name)
     for name, encoding in encodings.items():
-        if encoding == "dataframe":
-            check_table(check, name)
-        elif encoding == "categorical":
-            check_categories(check, name)
+        with _told(check, name):
+            if encoding == "dataframe":
+                check_table(check, name)
+            elif encoding == "categorical":
+                check_categories(check, name)
     for name in [*containers, *([""] if _kind(check, "") == "mudata" else [])]:
-        check_container(check, f"{name}/" if name else "")
-    if _kind(check, "") == "mudata":
-        _check_modalities(check)
+        with _told(check, name):
+            check_container(check, f"{name}/" if name else "")
+    with _told(check, "mod"):
+        if _kind(check, "") == "mudata":
+            _check_modalities(check)
     for path, (prefix, record) in records.items():
-        check_record(check, prefix, path, record, totals.get(path))
+        with _told(check, path):
+            check_record(check, prefix, path, record, totals.get(path))
     check_copies(check, totals)
+
+
+@contextmanager
+def _told(check: Check, name: str) -> Iterator[None]:
+    """Tell of damage that ends a check, where it was not met before."""
+    try:
+        yield
+    except DamagedFileError as error:
+        known = {one.array for one in check.findings.all if one.array}
+        if not any(array in str(error) for array in known):
+            check.damaged(name, _said(error))
 
 
 def _kind(check: Check, name: str) -> str:
