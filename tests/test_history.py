@@ -240,6 +240,7 @@ def test_script__of_a_run_makes_it_again(source: Path, tmp_path: Path) -> None:
     assert_same_results(mu.read(tmp_path / "run-again.zarr"), mdata)
 
 
+@pytest.mark.slow
 def test_script__goes_on_after_a_run(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "run.zarr"
     run_workflow(source, out, RunParams().updated({"rna": {"min_genes": 20, "n_top_genes": 300}}))
