@@ -176,8 +176,9 @@ def test_sums_of_groups__of_any_blocks(case: Case) -> None:
     found = case.fold(GroupSums(groups, (2, case.dense.shape[1]), cutoff=1.0))
     for g in range(2):
         own = case.dense[groups == g]
-        close(found[0][g], own.sum(axis=0))
-        assert_array_equal(found[1][g], np.sum(own > 1.0, axis=0))
+        close(found.sum[g], own.sum(axis=0))
+        close(found.sum_above[g], np.where(own > 1.0, own, 0).sum(axis=0))
+        assert_array_equal(found.n_above[g], np.sum(own > 1.0, axis=0))
 
 
 @examples
@@ -306,7 +307,8 @@ def test_operands__begin_on_a_cache_line(n_rows: int, n_cols: int, dtype: str) -
     width = products.padded_columns(n_cols)
     found = products.aligned((n_rows, width), dtype)
     assert width >= n_cols
-    assert (found.shape, found.dtype, found.ctypes.data % 64) == ((n_rows, width), dtype, 0)
+    assert (found.shape, found.dtype) == ((n_rows, width), dtype)
+    assert not found.size or found.ctypes.data % 64 == 0
 
 
 @examples
@@ -419,7 +421,10 @@ WITHOUT_KERNELS = {
     *("wnn.add_affinities", "wnn.jaccard_rows", "wnn.keep_largest", "wnn.muon_bandwidths"),
     *("wnn.prediction_errors", "wnn.reverse_lists", "wnn.seurat_bandwidths"),
 }
-WITHOUT_REDUCERS = {"BackgroundMeans", "ColumnsReducer", "SpillReducer"}
+WITHOUT_REDUCERS = {
+    *("BackgroundMeans", "ColumnsReducer", "SpillReducer", "_Kept", "_OverlapSums", "_Values"),
+    "PerCell",  # reached by what makes it: `largest_values`, `feature_sets`
+}
 
 
 @pytest.mark.parametrize(

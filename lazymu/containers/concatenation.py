@@ -94,7 +94,8 @@ def concat(
     - `var`: columns that all samples have, where samples agree on every feature that they share.
       In an inner join this is ``merge="same"`` of ``anndata.concat``.
     - `obsm`: keys of the same width in all samples. `obsp`, `varm`, `varp` and `uns` are left out:
-      graphs and loadings are not those of the joined cells.
+      graphs and loadings are not those of the joined cells. Of `uns["lazymu"]` the samples' history
+      is kept.
 
     Dense matrices get 0, not NaN as in anndata, for features that a sample has not.
 

@@ -24,7 +24,7 @@ SMALLEST_MEAN = 1e-12
 """Stands for a mean of 0, by which a variance is divided."""
 LEAST_MEAN = 1e-300
 """The largest mean must not be below: bins of so small means have no bounds."""
-NO_BIN = pd.IntervalDtype("float64", "right")
+NO_BINS: Any = pd.IntervalIndex.from_breaks([0.0])
 UPPER_QUARTILE = 0.6744897501960817
 """Of the standard normal: the median absolute deviation of one with standard deviation 1."""
 
@@ -76,8 +76,7 @@ def rank_by_dispersion(
     taking_part = np.flatnonzero((mean > 0) | (not expressed_only))
     values = np.zeros((3, len(mean)))
     highly_variable = np.zeros(len(mean), dtype=bool)
-    codes = np.full(len(mean), -1)
-    edges: pd.Index[Any] = pd.IntervalIndex([], dtype=NO_BIN)
+    codes, edges = np.full(len(mean), -1), NO_BINS
     if len(taking_part):
         means, dispersions = mean_and_dispersion(mean[taking_part], variance[taking_part], flavor)
         bins = mean_bins(means, flavor, n_bins)

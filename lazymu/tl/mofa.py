@@ -180,10 +180,8 @@ def mofa(
     """
     mdata = as_mudata(data)
     samples = select_samples(mdata, groups_label, use_obs)
-    views = [
-        select_view(mdata, name, samples, use_raw=use_raw, use_layer=use_layer, use_var=use_var)
-        for name in mdata.mod
-    ]
+    chosen: dict[str, Any] = {"use_raw": use_raw, "use_layer": use_layer, "use_var": use_var}
+    views = [select_view(mdata, name, samples, **chosen) for name in mdata.mod]
     check_n_factors(n_factors, len(samples.cells), views)
     asked = checked_likelihoods(likelihoods, views)
     used = chosen_engine(
