@@ -57,9 +57,9 @@ def over_rows(
     """Return ``work(*own rows, *shared values)`` of runs of the rows of ``own``, in order.
 
     In threads a run has ``block_rows`` rows; on a cluster each worker is handed the shared values
-    and a task has its own rows, ``block_rows`` of them at least. Where workers have no room for what is
-    shared, threads of this process work. ``work`` is a function of a module, and changes nothing
-    that it is given.
+    and a task has its own rows, ``block_rows`` of them at least. Where workers have no room for
+    what is shared, threads of this process work. ``work`` is a function of a module, and changes
+    nothing that it is given.
     """
     n_rows = len(own[0])
     crew = workers()
