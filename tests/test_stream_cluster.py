@@ -263,14 +263,15 @@ def test_workers__threads_that_dask_is_told_go_before_a_client(client: Any) -> N
 def test_over_rows__as_in_threads_and_shared_values_once(client: Any, tmp_path: Path) -> None:
     rows, values = np.arange(50), np.arange(50) ** 2
     factor, counted = Shared((np.array([3]),)), Shared(Counting(tmp_path))
-    for _ in range(2):
+    for n_calls in (1, 2):
         found = over_rows(
             places_and_products, (rows, values), (factor, counted), block_rows=3, label="t"
         )
         assert len(found) == 8  # four tasks for each of two workers
         np.testing.assert_array_equal(np.concatenate([own for _, own in found]), 3 * rows * values)
         assert os.getpid() not in {process for process, _ in found}
-    assert len(list(tmp_path.iterdir())) <= 2
+        # a slow worker may have let its copy go between the calls
+        assert len(list(tmp_path.iterdir())) <= 1 + n_calls
     with dask.config.set(scheduler="threads"):
         here = over_rows(
             places_and_products, (rows, values), (factor, counted), block_rows=3, label="t"

@@ -19,7 +19,11 @@ TASKS_PER_SLOT = 4
 
 
 class Shared(Generic[T]):
-    """Arrays that tasks of several calls take: each worker of a cluster gets them once."""
+    """Arrays that tasks of several calls take: sent to a cluster once.
+
+    Workers hand them on to each other. One that has let a copy go between two calls, as Dask's
+    memory manager asks it to after some seconds, is handed another.
+    """
 
     def __init__(self, value: T) -> None:
         self.value = value
@@ -52,10 +56,10 @@ def over_rows(
 ) -> list[T]:
     """Return ``work(*own rows, *shared values)`` of runs of the rows of ``own``, in order.
 
-    In threads a run has ``block_rows`` rows; on a cluster each worker gets the shared values once
-    and a task its own rows, ``block_rows`` of them at least. Where workers have no room for what is
-    shared, threads of this process work. ``work`` is a function of a module, and changes nothing
-    that it is given.
+    In threads a run has ``block_rows`` rows; on a cluster each worker is handed the shared values
+    and a task has its own rows, ``block_rows`` of them at least. Where workers have no room for
+    what is shared, threads of this process work. ``work`` is a function of a module, and changes
+    nothing that it is given.
     """
     n_rows = len(own[0])
     crew = workers()
