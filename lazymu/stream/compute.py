@@ -17,7 +17,7 @@ from dask.delayed import delayed
 from lazymu.errors import ClusterLostError, WorkerKilledError, explain
 from lazymu.settings import settings
 from lazymu.stream.cluster import active_client, scheduler_is_set
-from lazymu.stream.losses import first_line, memory_kills, why_killed, why_lost
+from lazymu.stream.losses import crew, first_line, why_killed, why_lost
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.threads import one_native_thread
 
@@ -77,7 +77,7 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
     WorkerKilledError
         If workers were lost in each of `ATTEMPTS`, or one task has taken several down in one.
     """
-    n_before = len(memory_kills())
+    before = crew()
     for attempt in range(ATTEMPTS):
         if attempt:
             restore()
@@ -90,7 +90,7 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
             if client is None or client.status != "running":
                 raise
             lost = error
-    raise WorkerKilledError(why_lost(ATTEMPTS, memory_kills()[n_before:])) from lost
+    raise WorkerKilledError(why_lost(ATTEMPTS, before)) from lost
 
 
 @contextmanager
