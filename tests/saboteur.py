@@ -25,7 +25,7 @@ TARGETS = {
     "join": "lazymu.graph.sharded:merge",
 }
 """What each kind of step calls in its middle."""
-PAUSE_SECONDS = 60
+PAUSE_SECONDS = 120
 PIECE_BYTES, MOST_BYTES = 16 << 20, 1500 << 20
 
 
