@@ -32,7 +32,7 @@ TARGETS = {
     "rank": "lazymu.tl.shared_ranks:rank_columns",
 }
 """What each kind of step calls in its middle."""
-PAUSE_SECONDS = 60
+PAUSE_SECONDS = 120
 PIECE_BYTES, MOST_BYTES = 16 << 20, 1500 << 20
 
 

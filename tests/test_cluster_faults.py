@@ -35,7 +35,7 @@ from tests.network import Network, linked_network
 from tests.test_graph_sharded import groups
 
 SABOTEUR = Path(__file__).with_name("saboteur.py")
-CUT_OFF_SECONDS = 60
+CUT_OFF_SECONDS = 120
 """Within which a pass ends of which a worker is cut off, by the timeouts set below."""
 
 
@@ -171,7 +171,7 @@ class Far(NamedTuple):
 
     def joined(self) -> None:
         """Wait until the worker is there: one that the scheduler has dropped ends by itself."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(known_workers(self.client)) < 2:
             assert time.monotonic() < deadline
             ended = [worker.poll() is not None for worker in self.cluster.workers[1:]]
@@ -190,7 +190,7 @@ def cut_while(far: Far, name: str) -> Iterator[None]:
     obeyed = orders / f"obeyed-pause-{name}"
 
     def cut() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not obeyed.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         network.cut()

@@ -19,7 +19,7 @@ from lazymu.stream.lost import first_line, telling_of_a_lost_cluster
 from lazymu.stream.memory import use_one_arena
 from lazymu.stream.stages import stage_name
 from lazymu.stream.threads import one_native_thread
-from lazymu.stream.worker_losses import memory_kills, why_killed, why_lost
+from lazymu.stream.worker_losses import crew, why_killed, why_lost
 
 ATTEMPTS = 4
 """Times that work is done over whose operands were lost with a worker."""
@@ -70,7 +70,7 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
     WorkerKilledError
         If workers were lost in each of `ATTEMPTS`, or one task has taken several down in one.
     """
-    n_before = len(memory_kills())
+    before = crew()
     for attempt in range(ATTEMPTS):
         if attempt:
             restore()
@@ -83,7 +83,7 @@ def recovering(build: Callable[[], Sequence[Any]], restore: Callable[[], None]) 
             if client is None or client.status != "running":
                 raise
             lost = error
-    raise WorkerKilledError(why_lost(ATTEMPTS, memory_kills()[n_before:])) from lost
+    raise WorkerKilledError(why_lost(ATTEMPTS, before)) from lost
 
 
 def task(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
