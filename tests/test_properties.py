@@ -412,7 +412,7 @@ WITHOUT_KERNELS = {
     *("inverted.fill_candidates", "inverted.name_found", "inverted.nearest_found"),
     *("layout.edges_by_blocks", "layout.power", "layout.visit_edges"),
     *("louvain.move_vertices", "louvain.sums_by_community", "louvain.weight_within"),
-    *("mixture.background_means", "mixture.fit"),
+    *("mixture.background_means", "mixture.expect", "mixture.fit"),
     *("neighbors.drop_self", "neighbors.offer_distances", "neighbors.offer_products"),
     *("neighbors.order_by_distance", "neighbors.sort_heaps"),
     *("snf.diffused_rows", "snf.far_sums", "snf.largest_pairs", "snf.mean_of_pairs"),
@@ -422,7 +422,8 @@ WITHOUT_KERNELS = {
     *("wnn.prediction_errors", "wnn.reverse_lists", "wnn.seurat_bandwidths"),
 }
 WITHOUT_REDUCERS = {
-    *("BackgroundMeans", "ColumnsReducer", "SpillReducer", "_Kept", "_OverlapSums", "_Values"),
+    *("BackgroundMeans", "ColumnsReducer", "RowLengths", "SpillReducer"),
+    *("_Kept", "_OverlapSums", "_Values"),
     "PerCell",  # reached by what makes it: `largest_values`, `feature_sets`
 }
 

@@ -70,13 +70,17 @@ def test_make_targets__exist() -> None:
 
 
 def test_links__lead_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("http"):
-            assert (REPOSITORY / target).exists(), target
+        if not target.startswith("http"):
+            name, _, anchor = target.partition("#")
+            page = REPOSITORY / (name or "README.md")
+            assert page.exists(), target
+            assert not anchor or anchor in anchors_of(page.read_text()), target
+
+
+def anchors_of(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 PICTURES = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", README)

@@ -90,6 +90,8 @@ def check_h5(file: h5py.File) -> None:
 def _check_object(node: Any, name: str, file: str) -> None:
     if not isinstance(node, h5py.h5d.DatasetID):
         return
+    if node.shape is None:  # it holds nothing
+        return
     plist = node.get_create_plist()
     layout = plist.get_layout()
     if plist.get_external_count() or layout == h5py.h5d.VIRTUAL:
@@ -106,7 +108,7 @@ def check_zarr(array: Any, name: str, file: object, folder: str | None) -> None:
 
     ``folder`` is that of the store, None where it is none.
     """
-    codecs = list(_codec_names(array.metadata.to_dict()))
+    codecs = list(_codec_names(_codecs(array.metadata)))
     unsafe = [codec for codec in codecs if codec.split(".")[-1].lower() in UNSAFE_CODECS]
     if unsafe:
         refuse(name, file, f"its codec {unsafe[0]!r} runs code of the file, and is never used")
@@ -121,6 +123,13 @@ def check_zarr(array: Any, name: str, file: object, folder: str | None) -> None:
         check_size(
             name, file, array.shape, array.chunks, dtype, lambda: ZIPPED * path.stat().st_size
         )
+
+
+def _codecs(metadata: Any) -> list[Any]:
+    """Return the codecs of an array; ``metadata.to_dict()`` would warn of some types besides."""
+    if metadata.zarr_format == 2:
+        return [c.get_config() for c in (*(metadata.filters or ()), metadata.compressor) if c]
+    return [codec.to_dict() for codec in metadata.codecs]
 
 
 def _codec_names(metadata: Any) -> Iterator[str]:

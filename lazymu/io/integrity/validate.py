@@ -220,12 +220,20 @@ def _kind(check: Check, name: str) -> str:
 
 def _check_modalities(check: Check) -> None:
     node = check.root.node("mod")
-    absent = [str(m) for m in node.attrs.get("mod-order", []) if str(m) not in node]
+    absent = [str(m) for m in node.attrs.get("mod-order", []) if not _is_there(check, f"mod/{m}")]
     for m in absent:
         if not check.findings.about(check.root, f"mod/{m}"):
             check.damaged(f"mod/{m}", "the store names this modality, and it is not there")
     if not absent:
         check_maps(check)
+
+
+def _is_there(check: Check, name: str) -> bool:
+    """Return whether there is a node, perhaps a damaged one, of which is told elsewhere."""
+    try:
+        return check.root.find(name) is not None
+    except LazyMuError:
+        return True
 
 
 def _check_opens(check: Check, location: str, options: Mapping[str, Any] | None) -> None:
