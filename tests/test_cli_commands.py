@@ -146,7 +146,8 @@ def test_commands__files_that_are_no_data_are_one_sentence(tmp_path: Path, h5mu:
         assert sentence in failed("info", path)
         assert sentence in failed("convert", path, tmp_path / "out.zarr")
         assert sentence in failed("run", path, "-o", tmp_path / "out.zarr")
-    assert "is not TOML" in failed("run", h5mu, "-o", tmp_path / "o.zarr", "--params", h5mu)
+    said = failed("run", h5mu, "-o", tmp_path / "o.zarr", "--params", h5mu)
+    assert "is longer than 1,048,576 bytes" in said
     assert "holds no store" in failed("convert", h5mu, store, "--overwrite")
     assert (store / "notes.txt").read_text() == "kept"
 

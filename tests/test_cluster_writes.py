@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from distributed import Client
 
 import lazymu
 from lazymu.errors import MissingFileError
@@ -193,6 +195,14 @@ if __name__ == "__main__":
 """
 
 
+def until_idle() -> None:
+    """Wait for tasks of a client that is gone: what they write late, the next write removes."""
+    deadline = time.monotonic() + 30
+    while any(Client.current().processing().values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_write__client_killed(cluster: Cluster, samples: list[Path], tmp_path: Path) -> None:
     target, paths = tmp_path / "a.zarr", map(str, samples)
     command = [sys.executable, "-c", CLIENT, str(cluster.file), str(target), *paths]
@@ -201,6 +211,7 @@ def test_write__client_killed(cluster: Cluster, samples: list[Path], tmp_path: P
     assert not target.exists()
     (left,) = (tmp_path / "a.zarr.lazymu").iterdir()
     assert any("/data/c/" in name for name in files_of(left))
+    until_idle()
     with small_blocks(100):
         joined(samples, target, "outer")
     with dask.config.set(scheduler="threads"):
