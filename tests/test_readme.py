@@ -164,6 +164,18 @@ def test_table_of_peers__a_million_cells_and_weighted_neighbours() -> None:
         assert f"{max(float(run[1]) for run in runs):.1f}" == figures[1]
 
 
+def test_table_of_peers__rank_tests() -> None:
+    page = (RESULTS / "markers.md").read_text()
+    found = []
+    for tool in ("lazymu", "scanpy"):
+        row = rf"\| {{}} \| {tool} \| 20,000 \| ([\d.]+) \| [\d.]+ \| (\d+) \|"
+        rows = [re.findall(row.format(test), page)[0] for test in ("t-test", "Wilcoxon")]
+        seconds = [f"{float(row[0]):.1f} s" for row in rows]
+        peak = max(int(row[1]) for row in rows) / 1000
+        found.append(f"{', '.join(seconds)}, {peak:.1f} GB")
+    assert f"| {found[0]} | {found[1]} | | |" in README
+
+
 # --- citation -------------------------------------------------------------------------------------
 
 
