@@ -187,7 +187,7 @@ def test_read__rows_of_a_matrix(tmp_path: Path, zarr_format: Any) -> None:
     for start, stop in ((0, 23), (3, 4), (4, 17), (20, 23), (9, 9)):
         np.testing.assert_array_equal(stored[start:stop], values[start:stop])
     assert stored._files[1] is not None
-    file = next(path for path in (tmp_path / "x").rglob("*0") if path.is_file())
+    file = tmp_path / "x" / ("0.0" if zarr_format == 2 else "c/0/0")
     file.write_bytes(file.read_bytes()[:-9])  # which Blosc itself would read beyond
     with pytest.raises(DamagedFileError, match=r"cut short.*values 0 to 35"):
         stored[0:2]
