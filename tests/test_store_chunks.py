@@ -168,10 +168,29 @@ def test_chunk_files__what_zarr_has_to_read(tmp_path: Path, options: dict[str, A
     np.testing.assert_array_equal(found, np.arange(5, 95))
 
 
-def test_chunk_files__a_matrix_is_left_to_zarr(tmp_path: Path) -> None:
+def test_chunk_files__parts_of_rows_are_left_to_zarr(tmp_path: Path) -> None:
     group: Any = zarr.open_group(tmp_path, mode="w")
-    group.create_array("x", shape=(10, 10), dtype="int32")
+    group.create_array("x", shape=(10, 10), chunks=(10, 5), dtype="int32")
     assert reader(tmp_path) is None
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_read__rows_of_a_matrix(tmp_path: Path, zarr_format: Any) -> None:
+    group: Any = zarr.open_group(tmp_path, mode="w", zarr_format=zarr_format)
+    values = np.random.default_rng(0).random((23, 7), dtype=np.float32)
+    codec = (V2 if zarr_format == 2 else V3)["blosc"]
+    array = group.create_array(
+        "x", shape=(23, 7), chunks=(5, 7), dtype="float32", compressors=codec
+    )
+    array[:] = values
+    stored = StoredArray(ZarrRoot(tmp_path), "x")
+    for start, stop in ((0, 23), (3, 4), (4, 17), (20, 23), (9, 9)):
+        np.testing.assert_array_equal(stored[start:stop], values[start:stop])
+    assert stored._files[1] is not None
+    file = tmp_path / "x" / ("0.0" if zarr_format == 2 else "c/0/0")
+    file.write_bytes(file.read_bytes()[:-9])  # which Blosc itself would read beyond
+    with pytest.raises(DamagedFileError, match=r"cut short.*values 0 to 35"):
+        stored[0:2]
 
 
 def test_stored_array__reads_directly_from_folders_alone(written: Path) -> None:

@@ -1,4 +1,4 @@
-"""Vectors of Zarr arrays in a local folder: each chunk's file is decoded straight into its place.
+"""Vectors and rows of Zarr arrays in a local folder: a chunk's file is decoded straight into its place.
 
 zarr-python decodes a chunk into memory of its own, copies it, and hands work between threads; for
 the long vectors of a CSR matrix that takes longer than the decoding.
@@ -28,7 +28,7 @@ CHECKSUM_BYTES = 4
 
 
 class ChunkFiles:
-    """A one-dimensional Zarr array whose chunks are files of a folder, each under one compressor.
+    """A vector, or a matrix in chunks of whole rows, whose chunks are files of a folder.
 
     Parameters
     ----------
@@ -44,13 +44,20 @@ class ChunkFiles:
 
     def __init__(self, array: Any, files: Path, decode: Decoder, *, is_whole: bool = False) -> None:
         self._files, self._decode, self._is_whole = files, decode, is_whole
-        self._length, self._chunk = int(array.shape[0]), int(array.chunks[0])
+        self._width = int(array.shape[1]) if len(array.shape) == 2 else None
+        per_row = self._width or 1
+        self._length, self._chunk = int(array.shape[0]) * per_row, int(array.chunks[0]) * per_row
         self._dtype, self._fill = np.dtype(array.dtype), array.fill_value or 0
         self._encode_key = array.metadata.encode_chunk_key
         self._last = threading.local()
 
     def read(self, start: int, stop: int) -> Array:
-        """Return the values from ``start`` to ``stop``."""
+        """Return the values, or rows, from ``start`` to ``stop``."""
+        if self._width is None:
+            return self._read(start, stop)
+        return self._read(start * self._width, stop * self._width).reshape(-1, self._width)
+
+    def _read(self, start: int, stop: int) -> Array:
         stop = min(stop, self._length)
         out = np.empty(max(stop - start, 0), self._dtype)
         at = start
@@ -77,7 +84,7 @@ class ChunkFiles:
         return values
 
     def _read_chunk(self, number: int, out: Array) -> None:
-        key = self._encode_key((number,))
+        key = self._encode_key((number,) if self._width is None else (number, 0))
         try:
             encoded = (self._files / key).read_bytes()
         except FileNotFoundError:
@@ -100,7 +107,7 @@ def decode_chunk(decode: Decoder, encoded: bytes, out: Array, first: int) -> Non
 def chunk_files(array: Any, folder: str, *, is_whole: bool = False) -> ChunkFiles | None:
     """Return the reader of an array of a Zarr folder; None of one that zarr-python has to read."""
     metadata = getattr(array, "metadata", None)
-    if metadata is None or len(array.shape) != 1 or np.dtype(array.dtype).kind not in "iuf":
+    if metadata is None or not has_whole_rows(array) or np.dtype(array.dtype).kind not in "iuf":
         return None
     if metadata.zarr_format == 2:
         decode = _decoder_2(metadata)
@@ -111,8 +118,16 @@ def chunk_files(array: Any, folder: str, *, is_whole: bool = False) -> ChunkFile
     return ChunkFiles(array, Path(folder) / array.path, decode, is_whole=is_whole)
 
 
+def has_whole_rows(array: Any) -> bool:
+    """Return whether an array is a vector, or a matrix in chunks of whole rows."""
+    if len(array.shape) == 1:
+        return True
+    rest = tuple(array.shape[1:])
+    return len(rest) == 1 and rest[0] > 0 and tuple(array.chunks[1:]) == rest
+
+
 def _decoder_2(metadata: Any) -> Decoder | None:
-    if metadata.filters:
+    if metadata.filters or metadata.order != "C":
         return None
     return _raw if metadata.compressor is None else _decoder(metadata.compressor.codec_id)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lazymu.store.chunks import CHECKSUM_BYTES, Decoder, decode_chunk, decoder_of
+from lazymu.store.chunks import CHECKSUM_BYTES, Decoder, decode_chunk, decoder_of, has_whole_rows
 from lazymu.store.whole import lost
 from lazymu.typing import Array
 
@@ -186,7 +186,7 @@ def _checked(tail: bytes, n_bytes: int) -> Array:
 def sharded_rows(array: Any, objects: Objects, *, is_whole: bool = False) -> ShardedRows | None:
     """Return the reader of an array in shards; None of what zarr-python has to read."""
     metadata = getattr(array, "metadata", None)
-    if metadata is None or metadata.zarr_format != 3 or not _has_whole_rows(array):
+    if metadata is None or metadata.zarr_format != 3 or not has_whole_rows(array):
         return None
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "iuf" or not dtype.isnative or len(metadata.codecs) != 1:
@@ -200,13 +200,6 @@ def sharded_rows(array: Any, objects: Objects, *, is_whole: bool = False) -> Sha
         return None
     decode = decoder_of([_plain(one) for one in found["codecs"]])
     return None if decode is None else ShardedRows(array, objects, decode, is_whole=is_whole)
-
-
-def _has_whole_rows(array: Any) -> bool:
-    if len(array.shape) == 1:
-        return True
-    rest = tuple(array.shape[1:])
-    return len(rest) == 1 and rest[0] > 0 and tuple(array.chunks[1:]) == rest
 
 
 def _plain(codec: Any) -> Any:
