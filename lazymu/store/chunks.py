@@ -1,4 +1,4 @@
-"""Vectors and rows of Zarr arrays in a local folder: a chunk's file is decoded straight into its place.
+"""Vectors and rows of Zarr arrays in a local folder: chunks are decoded straight into place.
 
 zarr-python decodes a chunk into memory of its own, copies it, and hands work between threads; for
 the long vectors of a CSR matrix that takes longer than the decoding.
