@@ -10,6 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from lazymu.genomics.read_genes import as_genes
 from lazymu.io import StoreElements, open_elements, write_elements
 from lazymu.pipeline.params import RunParams
 from lazymu.settings import settings
+from lazymu.store import h5_probe
 from tests.conftest import REPOSITORY
 from tests.fuzz_seeds import read_elements, read_peaks
 from tests.store_samples import elements_of, make_anndata, peers, random_counts
@@ -465,3 +467,11 @@ def test_text__longer_than_memory_is_refused(tmp_path: Path) -> None:
     path = mtx_bomb("barcodes.tsv", b"A\n" * (1 << 19), 5)(tmp_path)
     with settings.override(memory_limit=1 << 24):
         refuses(path, "its text is longer than", MemoryLimitError)
+
+
+def test_probe__that_waits_refuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.h5ad"
+    write_elements(elements_of(random_counts(6, 4)), path)
+    monkeypatch.setattr(h5_probe, "SECONDS", 0.05)
+    monkeypatch.setattr(h5_probe, "_read", lambda path: time.sleep(30))
+    assert len(open_elements(path).obs) == 6
