@@ -196,11 +196,22 @@ if __name__ == "__main__":
 
 
 def until_idle() -> None:
-    """Wait for tasks of a client that is gone: what they write late, the next write removes."""
-    deadline = time.monotonic() + 30
-    while any(Client.current().processing().values()):
+    """Wait for tasks of a client that is gone: what they write late, the next write removes.
+
+    The scheduler has forgotten them; the workers' threads have not.
+    """
+    client, deadline = Client.current(), time.monotonic() + 30
+    while client.run_on_scheduler(n_clients) > 1 or any(client.run(running_tasks).values()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def n_clients(dask_scheduler: Any) -> int:
+    return sum(name.startswith("Client-") for name in dask_scheduler.clients)
+
+
+def running_tasks(dask_worker: Any) -> int:
+    return len(dask_worker.active_threads)
 
 
 def test_write__client_killed(cluster: Cluster, samples: list[Path], tmp_path: Path) -> None:
